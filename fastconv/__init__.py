@@ -1,0 +1,2 @@
+"""fastconv."""
+from fastconv._version import __version__

@@ -1,0 +1,1 @@
+"""The compiled floor: small Cython modules, one per family of operations, over libfastconv."""

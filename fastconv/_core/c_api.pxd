@@ -1,0 +1,73 @@
+"""Declarations of fastconv.h, and the two helpers that every binding shares.
+
+Other Cython code may `cimport` from here; `fastconv.get_include()` is the folder of the header, and
+the shared library `libfastconv.so` lies beside the modules of `fastconv._core`.
+"""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+
+cdef extern from "fastconv.h" nogil:
+    ctypedef enum fc_status:
+        FC_OK
+        FC_ERROR_MEMORY
+        FC_ERROR_INDEX
+        FC_ERROR_ARGUMENT
+
+    ctypedef enum fc_dtype:
+        FC_FLOAT32
+        FC_FLOAT64
+
+    fc_status fc_select_isa(const char* name)
+    const char* fc_selected_isa()
+    const char* fc_isa_name(int index, int* supported)
+    int fc_default_num_threads()
+    int fc_get_num_threads()
+    void fc_set_num_threads(int threads)
+    int64_t fc_workspace_held()
+    void fc_workspace_fail_at(int64_t n)
+
+    ctypedef enum fc_activation:
+        FC_ACTIVATIONS
+
+    fc_status fc_activation_forward(fc_activation f, fc_dtype dtype, int64_t size,
+                                    double parameter, const void* input, void* output)
+    fc_status fc_activation_backward(fc_activation f, fc_dtype dtype, int64_t size,
+                                     double parameter, const void* grad_output,
+                                     const void* saved, void* grad_input)
+
+
+cdef inline int raise_status(fc_status status) except -1:
+    """Map a status to an exception; ops words what it can know better."""
+    if status == FC_OK:
+        return 0
+    if status == FC_ERROR_MEMORY:
+        raise MemoryError("fastconv: no memory for scratch space")
+    if status == FC_ERROR_INDEX:
+        raise IndexError("fastconv: an index is out of range")
+    raise ValueError("fastconv: an argument that ops should have checked reached the C library")
+
+
+cdef inline fc_dtype dtype_of(cnp.ndarray array) except *:
+    """The C library's name of an array's dtype; only native float32 and float64 come this far."""
+    cdef int number = cnp.PyArray_TYPE(array)
+    if number == cnp.NPY_FLOAT32:
+        return FC_FLOAT32
+    if number == cnp.NPY_FLOAT64:
+        return FC_FLOAT64
+    raise TypeError(f"fastconv: the core takes float32 or float64, got {(<object>array).dtype}")
+
+
+cdef inline void* data_of(cnp.ndarray array, int number, int64_t size) except NULL:
+    """The array's memory, once it is sure that the C library may walk over all of it.
+
+    `number` is the NumPy type number and `size` the count of elements that it must have.
+    """
+    if (cnp.PyArray_TYPE(array) != number or cnp.PyArray_SIZE(array) != size
+            or not cnp.PyArray_ISCARRAY_RO(array)):
+        raise ValueError(
+            f"fastconv: the core needs {size} aligned, contiguous elements of type number "
+            f"{number}, got shape {(<object>array).shape} of {(<object>array).dtype}"
+        )
+    return cnp.PyArray_DATA(array)

@@ -1,0 +1,1 @@
+"""Functional operations on NumPy arrays."""

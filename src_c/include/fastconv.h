@@ -1,0 +1,66 @@
+/* fastconv: the C interface, the one header that bindings see.
+ *
+ * Arrays are native-endian, aligned and C-contiguous unless a struct carries strides. Sizes are
+ * counted in elements and are int64_t. Every function that can fail returns fc_status; on failure
+ * the contents of its outputs are unspecified. All functions may be called from any number of
+ * threads at once. The grammar of the names is in src_c/README.md.
+ */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#if defined(__GNUC__)
+#define FC_API __attribute__((visibility("default")))
+#else
+#define FC_API
+#endif
+
+typedef enum {
+    FC_OK = 0,
+    FC_ERROR_MEMORY = 1,   /* scratch memory could not be allocated */
+    FC_ERROR_INDEX = 2,    /* an index or label read from the user is out of range */
+    FC_ERROR_ARGUMENT = 3, /* a value that the caller should have checked */
+} fc_status;
+
+typedef enum { FC_FLOAT32 = 0, FC_FLOAT64 = 1, FC_DTYPES = 2 } fc_dtype;
+
+/* ---- runtime ------------------------------------------------------------------------------ */
+
+/* Choose the kernels: an ISA name, or NULL for the best that this CPU has. FC_ERROR_ARGUMENT if the
+ * name is unknown or this CPU cannot run it. Call before any operation. */
+FC_API fc_status fc_select_isa(const char* name);
+FC_API const char* fc_selected_isa(void);
+/* Name of the index-th ISA compiled in, best first, NULL past the end; *supported: can it run? */
+FC_API const char* fc_isa_name(int index, int* supported);
+
+FC_API int fc_default_num_threads(void); /* affinity, cgroup quota and OMP_NUM_THREADS, at least 1 */
+FC_API int fc_get_num_threads(void);
+FC_API void fc_set_num_threads(int threads);
+
+/* Bytes of scratch that this thread holds on to (see runtime/workspace.c). */
+FC_API int64_t fc_workspace_held(void);
+/* Testing: let the n-th scratch request from now fail (0: none). Counts over all threads. */
+FC_API void fc_workspace_fail_at(int64_t n);
+
+/* ---- elementwise activations -------------------------------------------------------------- */
+
+/* The rows are in kernels/activations.inc. */
+typedef enum {
+#define FC_ACTIVATION(name) FC_ACTIVATION_##name,
+#include "fastconv_activations.inc"
+#undef FC_ACTIVATION
+    FC_ACTIVATIONS,
+} fc_activation;
+
+/* output[i] = f(input[i]); parameter is alpha or the negative slope where f has one. */
+FC_API fc_status fc_activation_forward(fc_activation f, fc_dtype dtype, int64_t size,
+                                       double parameter, const void* input, void* output);
+/* grad_input[i] = grad_output[i] * f'(.), where saved is f's output for relu, sigmoid and tanh and
+ * f's input for the rest. */
+FC_API fc_status fc_activation_backward(fc_activation f, fc_dtype dtype, int64_t size,
+                                        double parameter, const void* grad_output,
+                                        const void* saved, void* grad_input);
+
+#endif
