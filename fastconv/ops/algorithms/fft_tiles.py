@@ -37,7 +37,7 @@ class Tiles:
     def __init__(self, plan: Plan, dtype: Any) -> None:
         self.plan = plan
         self.dtype = dtype
-        self.buffers: dict[tuple[int, ...], Array] = {}
+        self.buffers: dict[str, Array] = {}
         rows, columns = plan.rows, plan.columns
         self.sites = [
             Site(*site)
@@ -126,10 +126,15 @@ class Tiles:
 
     def add_inputs(self, planes: Array, grad_input: Array, block: slice) -> None:
         """Add a block's tiles (T, G, p, q, C, rows, columns) to grad_input (N, G, C, H, W)."""
+        overlap = self.plan.rows.tiles > 1 or self.plan.columns.tiles > 1
         for site, place, chosen in self._segments(block):
             for p, q, place_in_image, place_in_tile in self._inputs(site):
                 target = grad_input[chosen][..., *place_in_image]
-                target += planes[place, :, p, q][..., *place_in_tile]
+                part = planes[place, :, p, q][..., *place_in_tile]
+                if overlap:
+                    target += part
+                else:
+                    target[...] = part
 
 
 def _fill(tile: Array, place: tuple[slice, slice], part: Array) -> None:
