@@ -20,6 +20,7 @@ NaN or infinity anywhere in a tile may make all of its outputs NaN, also those w
 reach it, and a square of the tile's norm that overflows is infinite.
 """
 
+from functools import partial
 from itertools import product
 from math import log2
 from typing import Any
@@ -28,8 +29,9 @@ import numpy as np
 
 from fastconv.ops.algorithms.fft_plan import PASSES, make_plan
 from fastconv.ops.algorithms.fft_products import multiply
-from fastconv.ops.algorithms.fft_spectra import Spectra, running
-from fastconv.ops.algorithms.fft_tiles import by_group, store_weights
+from fastconv.ops.algorithms.fft_spectra import Spectra
+from fastconv.ops.algorithms.fft_threads import Turns
+from fastconv.ops.algorithms.fft_tiles import Tiles, by_group, store_weights
 from fastconv.ops.arrays import Array
 
 name = "fft"
@@ -117,20 +119,22 @@ def forward(
     kernels = weight.reshape(plan.groups, -1, *weight.shape[1:])
     offsets = None if bias is None else bias.reshape(plan.groups, -1)
     group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
-    with running(threads) as run:
-        job = Spectra(plan, input.dtype, threads, run)
-        for g, k, t in product(group_blocks, out_blocks, tile_blocks):
-            spectra = job.empty(t.stop - t.start, g.stop - g.start, k.stop - k.start)
-            for c in in_blocks:
-                right = job.weights(kernels, (g, k, c), forward=True)
-                left = job.inputs(images, t, g, c).swapaxes(0, 1)
-                multiply(left, right, spectra.swapaxes(0, 1), c.start > 0, run)
+    spectra = Spectra(plan, input.dtype, threads)
+
+    def compute(g: slice, k: slice, t: slice, tiles: Tiles, _: Turns) -> None:
+        sums = spectra.empty(t.stop - t.start, g.stop - g.start, k.stop - k.start)
+        for c in in_blocks:
+            left = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
+            right = spectra.weights(kernels, (g, k, c), forward=True)
+            multiply(left, right, sums.swapaxes(0, 1), c.start > 0, spectra.threads)
             del left
-            planes = job.inverse(spectra, plan.rows.tile)
-            del spectra
-            block_bias = None if offsets is None else offsets[g, k]
-            job.tiles.store_outputs(planes, target[:, g, k], t, block_bias, relu)
-            del planes
+        planes = spectra.inverse(sums, plan.rows.tile)
+        block_bias = None if offsets is None else offsets[g, k]
+        tiles.store_outputs(planes, target[:, g, k], t, block_bias, relu)
+
+    for g, k in product(group_blocks, out_blocks):
+        spectra.weights(kernels, (g, k, in_blocks[0]), forward=True)
+        spectra.share(partial(compute, g, k), tile_blocks)
 
 
 def grad_input(
@@ -147,22 +151,25 @@ def grad_input(
     kernels = weight.reshape(plan.groups, -1, *weight.shape[1:])
     phases = plan.rows.tap_phases, plan.columns.tap_phases
     group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
+    spectra = Spectra(plan, weight.dtype, threads)
     target[...] = 0
-    with running(threads) as run:
-        job = Spectra(plan, weight.dtype, threads, run)
-        for g, c, t in product(group_blocks, in_blocks, tile_blocks):
-            channels = plan.phases * (c.stop - c.start)
-            spectra = job.empty(t.stop - t.start, g.stop - g.start, channels)
-            for k in out_blocks:
-                right = job.weights(kernels, (g, k, c), forward=False)
-                left = job.outputs(grads, t, g, k).swapaxes(0, 1)
-                multiply(left, right, spectra.swapaxes(0, 1), k.start > 0, run)
+
+    def compute(g: slice, c: slice, t: slice, tiles: Tiles, turns: Turns) -> None:
+        channels = plan.phases * (c.stop - c.start)
+        sums = spectra.empty(t.stop - t.start, g.stop - g.start, channels)
+        for k in out_blocks:
+            left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k)).swapaxes(0, 1)
+            right = spectra.weights(kernels, (g, k, c), forward=False)
+            multiply(left, right, sums.swapaxes(0, 1), k.start > 0, spectra.threads)
             del left
-            planes = job.inverse(spectra, plan.rows.reach)
-            del spectra
-            planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
-            job.tiles.add_inputs(planes, target[:, g, c], t)
-            del planes
+        planes = spectra.inverse(sums, plan.rows.reach)
+        planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
+        with turns.take(t.start // plan.tile_block):
+            tiles.add_inputs(planes, target[:, g, c], t)
+
+    for g, c in product(group_blocks, in_blocks):
+        spectra.weights(kernels, (g, out_blocks[0], c), forward=False)
+        spectra.share(partial(compute, g, c), tile_blocks)
 
 
 def grad_weight(
@@ -179,18 +186,21 @@ def grad_weight(
     target = grad_weight.reshape(plan.groups, -1, *grad_weight.shape[1:])
     phases = plan.rows.tap_phases, plan.columns.tap_phases
     group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
-    with running(threads) as run:
-        job = Spectra(plan, input.dtype, threads, run)
-        for g, k, c in product(group_blocks, out_blocks, in_blocks):
-            channels = plan.phases * (c.stop - c.start)
-            spectra = job.sums(g.stop - g.start, k.stop - k.start, channels)
-            for t in tile_blocks:
-                left = job.outputs(grads, t, g, k, conjugate=True).transpose(1, 2, 0, 3)
-                right = job.inputs(images, t, g, c).swapaxes(0, 1)
-                multiply(left, right, spectra, t.start > 0, run)
-                del left, right
-            planes = job.inverse(np.ascontiguousarray(spectra), plan.rows.taps)
-            del spectra
-            planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
-            store_weights(plan, planes, target[g, k, c])
-            del planes
+    spectra = Spectra(plan, input.dtype, threads)
+
+    def compute(
+        sums: Array, g: slice, k: slice, c: slice, t: slice, tiles: Tiles, turns: Turns
+    ) -> None:
+        left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k), conjugate=True)
+        right = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
+        with turns.take(t.start // plan.tile_block):
+            multiply(left.transpose(1, 2, 0, 3), right, sums, t.start > 0, spectra.threads)
+
+    for g, k, c in product(group_blocks, out_blocks, in_blocks):
+        channels = plan.phases * (c.stop - c.start)
+        sums = spectra.sums(g.stop - g.start, k.stop - k.start, channels)
+        spectra.share(partial(compute, sums, g, k, c), tile_blocks)
+        planes = spectra.inverse(np.ascontiguousarray(sums), plan.rows.taps)
+        planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
+        store_weights(plan, planes, target[g, k, c])
+        del sums, planes

@@ -6,7 +6,6 @@ the spectra of the weights do not fit in one block.
 """
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -16,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from fastconv.ops.algorithms.fft_axis import Axis, split_axis
+from fastconv.ops.algorithms.fft_threads import ranges
 
 MEGABYTE = 1 << 20
 SCRATCH_LIMIT = 64 * MEGABYTE  # exceeded only where one tile of one channel needs more
-WEIGHT_BYTES = 12 * MEGABYTE  # spectra of the weights that are kept while the tiles go by
-TILE_BYTES = 4 * MEGABYTE  # spectra of the tiles transformed together: 1 to 8 are alike
+WEIGHT_BYTES = 8 * MEGABYTE  # spectra of the weights that are kept while the tiles go by
+TILE_BYTES = 2 * MEGABYTE  # spectra of the tiles transformed together
+LEAST_BYTES = MEGABYTE // 2  # blocks of tiles get as small as this to occupy more lanes
+MAX_LANES = 4  # blocks of tiles under way at once
 SLICE_BYTES = MEGABYTE // 2  # scratch of one matrix product
 MAX_SLICES = 16  # matrix products under way at once
-MIN_ROWS = 16  # tiles that share one matrix product, where memory allows
+MIN_TILES = 16  # tiles that share one matrix product, where memory allows
 
 # The planner's clock, fitted to 800 plans timed on one core: in units of one real operation of a
 # float32 transform, 0.1 ns. The plan it picks took 2 % longer than the best of 15, in the mean.
@@ -37,18 +39,6 @@ _SHORTLIST = 24  # ways of cutting that are looked at closely
 
 Counts = tuple[int, int, int, int]  # batch, groups, and a group's output and input channels
 PASSES = ("forward", "grad_input", "grad_weight")
-
-
-def ranges(count: int, step: int) -> Iterator[slice]:
-    """Cut range(count) into slices of at most `step`.
-
-    Examples
-    --------
-    >>> list(ranges(5, 2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    for start in range(0, count, step):
-        yield slice(start, min(count, start + step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +135,24 @@ class Plan:
         spectrum, its real form), and a matrix product copies slices of its operands.
         """
         inputs, weights, outputs = self.block_planes()
-        total = (inputs + weights + outputs) * self.plane_bytes
+        total = (weights + self.lanes * (inputs + outputs)) * self.plane_bytes
         one = ceil(total / self.frequencies) * 3
         return 3 * total + min(3 * total, MAX_SLICES * max(one, SLICE_BYTES)) + MEGABYTE // 4
+
+    @property
+    def lanes(self) -> int:
+        """Blocks of tiles that may be under way at once."""
+        summed = {
+            "forward": self.in_block < self.in_channels,
+            "grad_input": self.out_block < self.out_channels,
+            "grad_weight": False,
+        }
+        if summed[self.pass_]:
+            return 1  # each block of tiles needs all blocks of the weights in turn
+        inputs, _, outputs = self.block_planes()
+        room = MAX_LANES * TILE_BYTES // ((inputs + outputs) * self.plane_bytes)
+        blocks = ceil(self.batch * self.sites / self.tile_block)
+        return max(1, min(MAX_LANES, room, blocks))
 
     def blocks(self) -> tuple[list[slice], list[slice], list[slice], list[slice]]:
         """Return the blocks of groups, output channels, input channels and tiles."""
@@ -174,12 +179,15 @@ class Plan:
 
         tiles = self.batch * self.sites
         shrink("group", weights, WEIGHT_BYTES)
-        shrink("group", tile, TILE_BYTES // min(tiles, MIN_ROWS))
+        shrink("group", tile, TILE_BYTES // min(tiles, MIN_TILES))
         for name in ("in", "out") if self.pass_ == "grad_input" else ("out", "in"):
             shrink(name, weights, WEIGHT_BYTES)
         for name in ("in", "out") if self.pass_ == "grad_input" else ("out", "in"):
             shrink(name, tile, 2 * TILE_BYTES)
-        block = max(1, min(tiles, TILE_BYTES // (tile() * self.plane_bytes)))
+        tile_bytes = tile() * self.plane_bytes
+        few = size["out"] * size["in"] * self.phases < 2 * MIN_TILES  # for a matrix product
+        least = max(ceil(tiles / MAX_LANES), 1 if few else 2 * MIN_TILES, LEAST_BYTES // tile_bytes)
+        block = max(1, min(tiles, least, TILE_BYTES // tile_bytes))
         block = ceil(tiles / ceil(tiles / block))
         return replace(
             self,

@@ -1,45 +1,49 @@
 """Blocks of spectra: from arrays, by tiles and transforms, to factors of `multiply`, and back."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastconv.ops.algorithms.fft_plan import MAX_SLICES, Plan
-from fastconv.ops.algorithms.fft_products import (
-    Run,
-    expand,
-    inverse,
-    is_elementwise,
-    runner,
-    transform,
-)
+from fastconv.ops.algorithms.fft_plan import Plan
+from fastconv.ops.algorithms.fft_products import expand, inverse, is_elementwise, transform
+from fastconv.ops.algorithms.fft_threads import Turns, share
 from fastconv.ops.algorithms.fft_tiles import Tiles, load_weights
 from fastconv.ops.arrays import Array
 
-
-@contextmanager
-def running(threads: int) -> Iterator[Run]:
-    """Run slices of products on so many threads; they end with the call, so a fork is safe."""
-    if threads <= 1:
-        yield runner(None)
-        return
-    with ThreadPoolExecutor(min(threads, MAX_SLICES)) as pool:
-        yield runner(pool)
+_TOO_SHORT = 5e6  # half a millisecond by the planner's clock: not worth waking a thread
 
 
 class Spectra:
-    """Makes the blocks of spectra of one pass, and remembers the last of the weights."""
+    """Makes the blocks of spectra of one pass, and remembers the last of the weights.
 
-    def __init__(self, plan: Plan, dtype: Any, threads: int, run: Run) -> None:
+    Blocks of tiles run side by side in as many lanes as the plan has memory for; threads beyond
+    that share the transforms and products of a block.
+    """
+
+    def __init__(self, plan: Plan, dtype: Any, threads: int) -> None:
         self.plan = plan
-        self.tiles = Tiles(plan, dtype)
-        self.threads = threads
-        self.run = run
+        self.dtype = dtype
+        self.all_threads = 1 if plan.clock() < _TOO_SHORT else threads
+        self.lanes = min(self.all_threads, plan.lanes)
+        self.threads = self.all_threads // self.lanes
         self.complex = np.result_type(dtype, np.complex64)
+        self._idle: list[Tiles] = []
         self._weights: tuple[Any, Array] | None = None
+
+    def share(self, job: Callable[[slice, Tiles, Turns], None], tile_blocks: list[slice]) -> None:
+        """Call job with each block of tiles, what moves tiles, and the order for what needs one."""
+        turns = Turns()
+
+        def work(block: slice) -> None:
+            try:
+                tiles = self._idle.pop()
+            except IndexError:
+                tiles = Tiles(self.plan, self.dtype)
+            job(block, tiles, turns)
+            self._idle.append(tiles)
+
+        share(work, tile_blocks, self.lanes, turns.fail)
 
     def empty(self, *shape: int) -> Array:
         """Return spectra to be set by `multiply`."""
@@ -52,17 +56,13 @@ class Spectra:
         shape = self.plan.frequencies, groups, rows, columns
         return np.empty(shape, self.complex).transpose(1, 2, 3, 0)
 
-    def inputs(self, images: Array, tiles: slice, groups: slice, channels: slice) -> Array:
-        """Return spectra (T, G, phases and channels, F) of tiles of images (N, G, C, H, W)."""
-        planes = self.tiles.load_inputs(images, tiles, groups, channels)
+    def of_inputs(self, planes: Array) -> Array:
+        """Return spectra (T, G, phases and channels, F) of planes (T, G, p, q, C, H, W)."""
         spectra = transform(planes, self.plan.rows.length, self.threads)
         return spectra.reshape(*spectra.shape[:2], -1, spectra.shape[-1])
 
-    def outputs(
-        self, grads: Array, tiles: slice, groups: slice, channels: slice, conjugate: bool = False
-    ) -> Array:
-        """Return spectra (T, G, K, F) of tiles of grads (N, G, K, H, W)."""
-        planes = self.tiles.load_outputs(grads, tiles, groups, channels)
+    def of_outputs(self, planes: Array, conjugate: bool = False) -> Array:
+        """Return spectra (T, G, K, F) of planes (T, G, K, H, W)."""
         return transform(planes, self.plan.rows.length, self.threads, conjugate)
 
     def weights(self, weight: Array, block: tuple[slice, slice, slice], forward: bool) -> Array:
@@ -70,12 +70,12 @@ class Spectra:
         if self._weights is None or self._weights[0] != block:
             self._weights = None
             planes = load_weights(self.plan, weight[block])
-            spectra = transform(planes, self.plan.rows.length, self.threads, conjugate=forward)
+            spectra = transform(planes, self.plan.rows.length, self.all_threads, forward)
             del planes
             spectra = spectra.reshape(*spectra.shape[:2], -1, spectra.shape[-1])
             factor = spectra.transpose(0, 2, 1, 3) if forward else spectra
             if not is_elementwise(self.plan.tile_block, *factor.shape[1:3]):
-                factor = expand(factor, self.run)
+                factor = expand(factor, self.all_threads)
             self._weights = block, factor
         return self._weights[1]
 

@@ -13,7 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from fastconv.ops.algorithms import fft, fft_axis, fft_plan, fft_products
+from fastconv.ops.algorithms import (
+    fft,
+    fft_axis,
+    fft_plan,
+    fft_products,
+    fft_spectra,
+    fft_threads,
+)
 
 Pair = tuple[int, int]
 
@@ -204,6 +211,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fft_plan, "WEIGHT_BYTES", 700)
     monkeypatch.setattr(fft_plan, "TILE_BYTES", 500)
     monkeypatch.setattr(fft_products, "SLICE_BYTES", 300)
+    monkeypatch.setattr(fft_plan, "LEAST_BYTES", 100)
     monkeypatch.setattr(fft_products, "_SERIAL_GEMM", 40)
     monkeypatch.setattr(fft_products, "_SERIAL_GEMV", 6)
     monkeypatch.setattr(fft_products, "_FEW", 8)
@@ -363,10 +371,9 @@ def test_workspace_does_not_grow_with_the_image() -> None:
             assert fft.workspace(g, np.float64) <= fft_plan.SCRATCH_LIMIT
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["tiles_stride", "channels", "depthwise", "one_image", "wide"])
-def test_threads_are_bit_identical(name: str, dtype: Any) -> None:
-    g = GEOMETRIES[name]
+def check_threads(g: Any, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the results of 2, 3 and 8 threads to be those of one, bit for bit."""
+    monkeypatch.setattr(fft_spectra, "_TOO_SHORT", 0)
     arrays = numbers(g, dtype)
     first = run(g, *arrays, threads=1)
     for threads in (2, 3, 8):
@@ -374,11 +381,32 @@ def test_threads_are_bit_identical(name: str, dtype: Any) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["large_batch", "strides", "depthwise"])
+def test_threads_are_bit_identical(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pass_ in fft_plan.PASSES:
+        assert fft_plan.make_plan(LARGE[name], dtype, pass_).lanes > 1
+    check_threads(LARGE[name], dtype, monkeypatch)
+
+
+def test_threads_are_bit_identical_within_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = geometry_of((1, 96, 12, 12), (96, 96, 3, 3), padding=((1, 1), (1, 1)))
+    assert fft_plan.make_plan(g, np.float32, "forward").lanes == 1
+    check_threads(g, np.float32, monkeypatch)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["tiles_stride", "channels", "groups", "one_image", "wide"])
+def test_threads_are_bit_identical_in_small_blocks(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_threads(GEOMETRIES[name], np.float64, monkeypatch)
+
+
 def test_nan_spreads_over_its_tile_only() -> None:
     g = geometry_of((2, 1, 300, 300), (1, 1, 3, 3))
     plan = fft_plan.make_plan(g, np.float32, "forward")
-    assert plan.rows.tiles > 1
-    assert plan.columns.tiles > 1
+    assert plan.rows.tiles * plan.columns.tiles > 1
     x, w, dy = numbers(g, np.float32)
     clean = np.empty_like(dy)
     fft.forward(g, x, w, None, clean, False, 1)
@@ -410,6 +438,36 @@ def test_flops() -> None:
         assert fft.clock(g, np.float32, pass_) > 0
 
 
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["groups_stride", "one_image", "stride_and_dilation", "notes"])
+def test_planes_are_the_transforms_done(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    g = GEOMETRIES[name]
+    planes = 0
+
+    def counted(function: Any, axes: int) -> Any:
+        def call(array: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal planes
+            planes += int(np.prod(array.shape[:-axes]))
+            return function(array, *args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(fft_spectra, "transform", counted(fft_spectra.transform, 2))
+    monkeypatch.setattr(fft_spectra, "inverse", counted(fft_spectra.inverse, 1))
+    run(g, *numbers(g, np.float64))
+    plans = [fft_plan.make_plan(g, np.float64, pass_) for pass_ in fft_plan.PASSES]
+    assert planes == sum(sum(plan.planes()) for plan in plans)
+
+
+def test_groups_are_cut_before_channels() -> None:
+    g = geometry_of((8, 512, 20, 20), (512, 128, 5, 5), groups=4)
+    for pass_ in fft_plan.PASSES:
+        plan = fft_plan.make_plan(g, np.float32, pass_)
+        assert plan.group_block < plan.groups
+    plan = fft_plan.make_plan(g, np.float32, "forward")
+    assert plan.planes()[1] == 4 * 128 * 128
+
+
 def test_strides_and_dilations_cost_what_their_products_cost() -> None:
     plain = geometry_of((4, 8, 128, 128), (8, 8, 9, 9))
     stride = geometry_of((4, 8, 128, 128), (8, 8, 9, 9), stride=(2, 2))
@@ -419,7 +477,7 @@ def test_strides_and_dilations_cost_what_their_products_cost() -> None:
     assert work[2] < 1.2 * work[0]
 
 
-@pytest.mark.parametrize("module", [fft, fft_axis, fft_plan])
+@pytest.mark.parametrize("module", [fft, fft_axis, fft_threads])
 def test_examples(module: Any) -> None:
     failed, attempted = doctest.testmod(module)
     assert attempted > 0
