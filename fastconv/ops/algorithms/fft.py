@@ -177,8 +177,9 @@ def grad_weight(
 ) -> None:
     """Write the gradient of the weight into grad_weight: F^-1(sum of conj(F(dY)) . F(X)).
 
-    The sum over images and tiles is taken at each frequency, in one fixed order, and transformed
-    back once. Of each correlation the lags 0 .. taps - 1 are kept, which do not wrap.
+    The sum over images and tiles is taken at each frequency, and transformed back once: each of the
+    plan's lanes (their number is not that of the threads) sums its share in order. Of each
+    correlation the lags 0 .. taps - 1 are kept, which do not wrap.
     """
     plan = make_plan(geometry, input.dtype, "grad_weight")
     images = by_group(input, plan.groups, geometry.channels_last)
@@ -188,19 +189,26 @@ def grad_weight(
     group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
     spectra = Spectra(plan, input.dtype, threads)
 
-    def compute(
-        sums: Array, g: slice, k: slice, c: slice, t: slice, tiles: Tiles, turns: Turns
+    lanes = [tile_blocks[lane :: plan.lanes] for lane in range(plan.lanes)]
+
+    def accumulate(
+        g: slice, k: slice, c: slice, sums: list[Array], lane: int, tiles: Tiles, _: Turns
     ) -> None:
-        left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k), conjugate=True)
-        right = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
-        with turns.take(t.start // plan.tile_block):
-            multiply(left.transpose(1, 2, 0, 3), right, sums, t.start > 0, spectra.threads)
+        for t in lanes[lane]:
+            left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k), conjugate=True)
+            left = left.transpose(1, 2, 0, 3)
+            right = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
+            multiply(left, right, sums[lane], t != lanes[lane][0], spectra.threads)
+            del left, right
 
     for g, k, c in product(group_blocks, out_blocks, in_blocks):
-        channels = plan.phases * (c.stop - c.start)
-        sums = spectra.sums(g.stop - g.start, k.stop - k.start, channels)
-        spectra.share(partial(compute, sums, g, k, c), tile_blocks)
-        planes = spectra.inverse(np.ascontiguousarray(sums), plan.rows.taps)
+        shape = g.stop - g.start, k.stop - k.start, plan.phases * (c.stop - c.start)
+        sums = [spectra.sums(*shape) for _ in lanes]
+        spectra.share(partial(accumulate, g, k, c, sums), range(len(lanes)))
+        total = sums.pop(0)
+        while sums:
+            total += sums.pop(0)
+        planes = spectra.inverse(np.ascontiguousarray(total), plan.rows.taps)
         planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
         store_weights(plan, planes, target[g, k, c])
-        del sums, planes
+        del total, planes

@@ -1,8 +1,7 @@
 """How an FFT convolution is cut: images into tiles, and work into blocks whose scratch is bounded.
 
-One clock prices every way of cutting, and the cheapest that fits in memory is kept. The three
-passes need the same transforms and the same products; they differ in what is transformed again when
-the spectra of the weights do not fit in one block.
+One clock prices every way of cutting; the cheapest that fits in memory is kept. The three passes
+differ in what is transformed again when the spectra of the weights do not fit in one block.
 """
 
 import sys
@@ -132,26 +131,29 @@ class Plan:
         """Return a bound of the scratch bytes at peak, for any number of threads.
 
         Each block of planes is held at most three times (samples, half and full transform; or
-        spectrum, its real form), and a matrix product copies slices of its operands.
+        spectrum, its real form), sums of weight gradients once per lane and twice when transformed
+        back, and a matrix product copies slices of its operands.
         """
         inputs, weights, outputs = self.block_planes()
-        total = (weights + self.lanes * (inputs + outputs)) * self.plane_bytes
-        one = ceil(total / self.frequencies) * 3
-        return 3 * total + min(3 * total, MAX_SLICES * max(one, SLICE_BYTES)) + MEGABYTE // 4
+        tiles = self.lanes * (inputs + outputs)
+        held = self.lanes + 2 if self.pass_ == "grad_weight" else 3
+        copied = weights + tiles
+        one = ceil(copied * self.plane_bytes / self.frequencies) * 3
+        slices = min(3 * copied * self.plane_bytes, MAX_SLICES * max(one, SLICE_BYTES))
+        return (held * weights + 3 * tiles) * self.plane_bytes + slices + MEGABYTE // 4
 
     @property
     def lanes(self) -> int:
-        """Blocks of tiles that may be under way at once."""
-        summed = {
-            "forward": self.in_block < self.in_channels,
-            "grad_input": self.out_block < self.out_channels,
-            "grad_weight": False,
-        }
-        if summed[self.pass_]:
-            return 1  # each block of tiles needs all blocks of the weights in turn
-        inputs, _, outputs = self.block_planes()
-        room = MAX_LANES * TILE_BYTES // ((inputs + outputs) * self.plane_bytes)
+        """Blocks of tiles that may be under way at once; of `grad_weight`, sums that are kept."""
+        inputs, weights, outputs = self.block_planes()
         blocks = ceil(self.batch * self.sites / self.tile_block)
+        room = MAX_LANES * TILE_BYTES // ((inputs + outputs) * self.plane_bytes)
+        if self.pass_ == "grad_weight":
+            room = min(room, 2 * WEIGHT_BYTES // (weights * self.plane_bytes))
+        elif self.pass_ == "forward" and self.in_block < self.in_channels:
+            room = 1  # each block of tiles needs all blocks of the weights in turn
+        elif self.pass_ == "grad_input" and self.out_block < self.out_channels:
+            room = 1
         return max(1, min(MAX_LANES, room, blocks))
 
     def blocks(self) -> tuple[list[slice], list[slice], list[slice], list[slice]]:
@@ -185,8 +187,8 @@ class Plan:
         for name in ("in", "out") if self.pass_ == "grad_input" else ("out", "in"):
             shrink(name, tile, 2 * TILE_BYTES)
         tile_bytes = tile() * self.plane_bytes
-        few = size["out"] * size["in"] * self.phases < 2 * MIN_TILES  # for a matrix product
-        least = max(ceil(tiles / MAX_LANES), 1 if few else 2 * MIN_TILES, LEAST_BYTES // tile_bytes)
+        few = size["out"] * size["in"] * self.phases < MIN_TILES  # for a matrix product
+        least = max(ceil(tiles / MAX_LANES), 1 if few else MIN_TILES, LEAST_BYTES // tile_bytes)
         block = max(1, min(tiles, least, TILE_BYTES // tile_bytes))
         block = ceil(tiles / ceil(tiles / block))
         return replace(

@@ -1,7 +1,7 @@
 """Blocks of spectra: from arrays, by tiles and transforms, to factors of `multiply`, and back."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from fastconv.ops.algorithms.fft_products import expand, inverse, is_elementwise
 from fastconv.ops.algorithms.fft_threads import Turns, share
 from fastconv.ops.algorithms.fft_tiles import Tiles, load_weights
 from fastconv.ops.arrays import Array
+
+Item = TypeVar("Item")
 
 _TOO_SHORT = 5e6  # half a millisecond by the planner's clock: not worth waking a thread
 
@@ -31,19 +33,19 @@ class Spectra:
         self._idle: list[Tiles] = []
         self._weights: tuple[Any, Array] | None = None
 
-    def share(self, job: Callable[[slice, Tiles, Turns], None], tile_blocks: list[slice]) -> None:
-        """Call job with each block of tiles, what moves tiles, and the order for what needs one."""
+    def share(self, job: Callable[[Item, Tiles, Turns], None], items: Sequence[Item]) -> None:
+        """Call job with each item, what moves tiles, and the order for what needs one."""
         turns = Turns()
 
-        def work(block: slice) -> None:
+        def work(item: Item) -> None:
             try:
                 tiles = self._idle.pop()
             except IndexError:
                 tiles = Tiles(self.plan, self.dtype)
-            job(block, tiles, turns)
+            job(item, tiles, turns)
             self._idle.append(tiles)
 
-        share(work, tile_blocks, self.lanes, turns.fail)
+        share(work, items, self.lanes, turns.fail)
 
     def empty(self, *shape: int) -> Array:
         """Return spectra to be set by `multiply`."""

@@ -460,12 +460,16 @@ def test_planes_are_the_transforms_done(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_groups_are_cut_before_channels() -> None:
-    g = geometry_of((8, 512, 20, 20), (512, 128, 5, 5), groups=4)
-    for pass_ in fft_plan.PASSES:
-        plan = fft_plan.make_plan(g, np.float32, pass_)
-        assert plan.group_block < plan.groups
-    plan = fft_plan.make_plan(g, np.float32, "forward")
-    assert plan.planes()[1] == 4 * 128 * 128
+    """A block of groups costs nothing; a block of channels transforms something again."""
+    for g in (
+        geometry_of((8, 512, 20, 20), (512, 128, 5, 5), groups=4),
+        geometry_of((1, 1024, 6, 6), (1024, 256, 5, 5), groups=4),
+    ):
+        for pass_ in fft_plan.PASSES:
+            plan = fft_plan.make_plan(g, np.float32, pass_)
+            assert plan.group_block < plan.groups
+            assert plan.in_block == plan.in_channels
+            assert plan.out_block == plan.out_channels
 
 
 def test_strides_and_dilations_cost_what_their_products_cost() -> None:
