@@ -396,7 +396,7 @@ def test_threads_are_bit_identical_within_a_block(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("name", ["tiles_stride", "channels", "groups", "one_image", "wide"])
+@pytest.mark.parametrize("name", ["tiles_stride", "notes", "groups", "nhwc_groups", "wide"])
 def test_threads_are_bit_identical_in_small_blocks(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
