@@ -22,8 +22,8 @@ WEIGHT_BYTES = 8 * MEGABYTE  # spectra of the weights that are kept while the ti
 TILE_BYTES = 2 * MEGABYTE  # spectra of the tiles transformed together
 LEAST_BYTES = MEGABYTE // 2  # blocks of tiles get as small as this to occupy more lanes
 MAX_LANES = 4  # blocks of tiles under way at once
-SLICE_BYTES = MEGABYTE // 2  # scratch of one matrix product
-MAX_SLICES = 16  # matrix products under way at once
+SLICE_BYTES = 2 * MEGABYTE  # scratch of one slice of products: with less, threads wait for the GIL
+MAX_SLICES = 4  # slices under way at once
 MIN_TILES = 16  # tiles that share one matrix product, where memory allows
 
 # The planner's clock, fitted to 800 plans timed on one core: in units of one real operation of a

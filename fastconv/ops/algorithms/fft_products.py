@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 import scipy.fft
 
-from fastconv.ops.algorithms.fft_plan import MAX_SLICES, SLICE_BYTES
+from fastconv.ops.algorithms.fft_plan import SLICE_BYTES
 from fastconv.ops.algorithms.fft_threads import ranges, share
 from fastconv.ops.arrays import Array
 
@@ -123,7 +123,7 @@ def multiply(left: Array, right: Array, out: Array, add: bool, threads: int) -> 
 
     numbers = groups * (rows * (reduction + columns) + (0 if ready else 3 * reduction * columns))
     step = max(1, SLICE_BYTES // (numbers * left.itemsize))
-    share(job, list(ranges(count, step)), min(threads, MAX_SLICES))
+    share(job, list(ranges(count, step)), threads)
 
 
 def _multiply_elements(left: Array, right: Array, out: Array, add: bool, threads: int) -> None:
@@ -138,4 +138,4 @@ def _multiply_elements(left: Array, right: Array, out: Array, add: bool, threads
             else:
                 np.multiply(*factors, out=target)
 
-    share(job, list(ranges(left.shape[3], _MIN_RUN)), min(threads, MAX_SLICES))
+    share(job, list(ranges(left.shape[3], _MIN_RUN)), threads)

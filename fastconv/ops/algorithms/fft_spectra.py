@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv.ops.algorithms.fft_plan import Plan
+from fastconv.ops.algorithms.fft_plan import MAX_SLICES, Plan
 from fastconv.ops.algorithms.fft_products import expand, inverse, is_elementwise, transform
 from fastconv.ops.algorithms.fft_threads import Turns, share
 from fastconv.ops.algorithms.fft_tiles import Tiles, load_weights
@@ -29,6 +29,7 @@ class Spectra:
         self.all_threads = 1 if plan.clock() < _TOO_SHORT else threads
         self.lanes = min(self.all_threads, plan.lanes)
         self.threads = self.all_threads // self.lanes
+        self.slices = max(1, min(self.threads, MAX_SLICES // self.lanes))
         self.complex = np.result_type(dtype, np.complex64)
         self._idle: list[Tiles] = []
         self._weights: tuple[Any, Array] | None = None
@@ -77,7 +78,7 @@ class Spectra:
             spectra = spectra.reshape(*spectra.shape[:2], -1, spectra.shape[-1])
             factor = spectra.transpose(0, 2, 1, 3) if forward else spectra
             if not is_elementwise(self.plan.tile_block, *factor.shape[1:3]):
-                factor = expand(factor, self.all_threads)
+                factor = expand(factor, min(self.all_threads, MAX_SLICES))
             self._weights = block, factor
         return self._weights[1]
 
