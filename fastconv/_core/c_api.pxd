@@ -28,6 +28,29 @@ cdef extern from "fastconv.h" nogil:
     int64_t fc_workspace_held()
     void fc_workspace_fail_at(int64_t n)
 
+    ctypedef struct fc_conv2d:
+        int64_t batch, groups, in_channels, out_channels
+        int64_t in_size[2]
+        int64_t kernel_size[2]
+        int64_t out_size[2]
+        int64_t stride[2]
+        int64_t dilation[2]
+        int64_t padding[2]
+        int channels_last
+
+    fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                       const void* weight, const void* bias, int relu,
+                                       void* output)
+    fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                          const void* grad_output, const void* weight,
+                                          void* grad_input)
+    fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                           const void* input, const void* grad_output,
+                                           void* grad_weight)
+    fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                  void* grad_bias)
+    int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
     ctypedef enum fc_activation:
         FC_ACTIVATIONS
 

@@ -44,6 +44,36 @@ FC_API int64_t fc_workspace_held(void);
 /* Testing: let the n-th scratch request from now fail (0: none). Counts over all threads. */
 FC_API void fc_workspace_fail_at(int64_t n);
 
+/* ---- convolution -------------------------------------------------------------------------- */
+
+/* A 2-D convolution (cross-correlation). Images are NCHW, or NHWC if channels_last; weights are
+ * always OIHW: (out_channels, in_channels / groups, kernel_height, kernel_width). Axis 0 of the
+ * pairs is vertical. `padding` is before the first row and column; what lies after follows from the
+ * output's size. */
+typedef struct {
+    int64_t batch, groups, in_channels, out_channels;
+    int64_t in_size[2], kernel_size[2], out_size[2];
+    int64_t stride[2], dilation[2], padding[2];
+    int channels_last;
+} fc_conv2d;
+
+/* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) + bias,
+ * then max(0, .) if relu. bias may be NULL. */
+FC_API fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                          const void* weight, const void* bias, int relu,
+                                          void* output);
+FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* grad_output, const void* weight,
+                                             void* grad_input);
+FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                              const void* input, const void* grad_output,
+                                              void* grad_weight);
+/* grad_bias[k] = sum of grad_output over images and pixels. */
+FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                     void* grad_bias);
+/* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
+FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
 /* ---- elementwise activations -------------------------------------------------------------- */
 
 /* The rows are in kernels/activations.inc. */

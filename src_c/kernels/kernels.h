@@ -19,7 +19,8 @@ typedef struct {
     int64_t row_phases, col_phases;
     const int64_t* row_phase;
     const int64_t* col_phase;
-    int64_t rows, cols; /* of every plane */
+    int64_t rows, cols;   /* of every plane */
+    int64_t phase_stride; /* from one plane to the next, in elements */
     double outside;
 } fc_planes;
 
@@ -53,6 +54,11 @@ typedef struct {
      * p runs over whole vectors: both sides are padded, a with zeros. */
     void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
+
+    /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
+     * for j < width (sums.inc). */
+    double (*sum_run)(int64_t size, const void* run);
+    void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
 
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];

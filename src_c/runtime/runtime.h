@@ -29,6 +29,7 @@ int fc_threads_for(double work);
  * next call; larger ones are given back by fc_workspace_trim at the end of the operation. */
 typedef enum {
     FC_SLOT_TASK,   /* private to a running task */
+    FC_SLOT_PLAN,   /* small tables of the operation, owned by its caller */
     FC_SLOT_SHARED, /* owned by the caller of fc_parallel_for, read by its tasks */
     FC_SLOTS,
 } fc_slot;
