@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define FC_API __attribute__((visibility("default")))
+#    define FC_API __attribute__((visibility("default")))
 #else
-#define FC_API
+#    define FC_API
 #endif
 
 typedef enum {
@@ -35,7 +35,8 @@ FC_API const char* fc_selected_isa(void);
 /* Name of the index-th ISA compiled in, best first, NULL past the end; *supported: can it run? */
 FC_API const char* fc_isa_name(int index, int* supported);
 
-FC_API int fc_default_num_threads(void); /* affinity, cgroup quota and OMP_NUM_THREADS, at least 1 */
+FC_API int
+fc_default_num_threads(void); /* affinity, cgroup quota and OMP_NUM_THREADS, at least 1 */
 FC_API int fc_get_num_threads(void);
 FC_API void fc_set_num_threads(int threads);
 
@@ -57,8 +58,8 @@ typedef struct {
     int channels_last;
 } fc_conv2d;
 
-/* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) + bias,
- * then max(0, .) if relu. bias may be NULL. */
+/* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) +
+ * bias, then max(0, .) if relu. bias may be NULL. */
 FC_API fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                           const void* weight, const void* bias, int relu,
                                           void* output);

@@ -45,8 +45,9 @@ typedef struct {
     void (*fill_planes)(const fc_planes* planes, const void* image, void* destination);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr (conv_taps.inc).
-     * init: one start value a row, NULL for zero; accumulate != 0 starts from the tile itself. */
+    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr
+     * (conv_taps.inc). init: one start value a row, NULL for zero; accumulate != 0 starts from the
+     * tile itself. */
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
                       const int32_t* offset, const void* init, int accumulate, void* tile,
                       int64_t tile_stride, int64_t pixels);

@@ -3,7 +3,7 @@
 #include "conv_taps.h"
 
 static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
-                                      fc_axis_memory memory) {
+                                       fc_axis_memory memory) {
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
@@ -65,15 +65,16 @@ static residue_range residue_axis(const fc_conv2d* conv, int axis, int64_t resid
     residue_range range = {.first = first};
     if (first < conv->in_size[axis]) range.count = (conv->in_size[axis] - 1 - first) / stride + 1;
     int64_t shift;
-    fc_axis_backward(out, conv->kernel_size[axis], stride, conv->dilation[axis], residue, is_explicit,
-                     memory, &shift);
+    fc_axis_backward(out, conv->kernel_size[axis], stride, conv->dilation[axis], residue,
+                     is_explicit, memory, &shift);
     range.source_first = (first + padding - residue) / stride + shift;
     return range;
 }
 
 /* The problem of one pair of residues; out_rows or out_cols is 0 where no coordinate has them. */
 static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, int64_t row_residue,
-                                       int64_t col_residue, fc_axis_memory memory, int64_t* origin) {
+                                       int64_t col_residue, fc_axis_memory memory,
+                                       int64_t* origin) {
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
@@ -101,8 +102,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     const residue_range rows =
         residue_axis(conv, 0, row_residue, is_explicit, &problem.vertical, memory.vertical);
     const residue_range cols =
-        residue_axis(conv, 1, col_residue, is_explicit, &problem.horizontal,
-                     memory.horizontal);
+        residue_axis(conv, 1, col_residue, is_explicit, &problem.horizontal, memory.horizontal);
     problem.first_row = rows.source_first;
     problem.first_column = cols.source_first;
     problem.out_rows = rows.count;
@@ -111,8 +111,9 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     return problem;
 }
 
-fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
-                                      const void* weight, void* grad_input) {
+fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                      const void* grad_output, const void* weight,
+                                      void* grad_input) {
     fc_axis_memory memory;
     if (!fc_axis_reserve(conv, &memory)) return FC_ERROR_MEMORY;
     fc_status status = FC_OK;

@@ -2,10 +2,10 @@
  *
  *   grad_weight[k][c][t] = sum over images and pixels of grad_output[k][p] * plane_c[p + offset[t]]
  *
- * A task owns the taps of a block of input channels for a run of images. For each block of pixels it
- * fills the input's planes, and the output's gradient with zeros where planes have seams; then every
- * (k, (c, t)) pair is a dot product of two contiguous rows. Runs of images are cut by the geometry
- * alone and added up in order, so results do not depend on the number of threads.
+ * A task owns the taps of a block of input channels for a run of images. For each block of pixels
+ * it fills the input's planes, and the output's gradient with zeros where planes have seams; then
+ * every (k, (c, t)) pair is a dot product of two contiguous rows. Runs of images are cut by the
+ * geometry alone and added up in order, so results do not depend on the number of threads.
  *
  * A zero at a seam times infinity or NaN is NaN where the true sum has no such term. So if any
  * result is not finite, the pass is run again on explicit planes, which have no seams. */
@@ -39,7 +39,7 @@ typedef struct {
     const int32_t* offset;
     const char *input, *grad_output;
     char *sums, *grad_weight;
-    _Atomic int infinite;         /* some sum is infinite or NaN */
+    _Atomic int infinite; /* some sum is infinite or NaN */
 } weight_job;
 
 static int64_t weight_size(const fc_conv2d* c) {
@@ -66,9 +66,8 @@ static void choose_blocks(weight_job* job) {
 static void choose_tasks(weight_job* job) {
     const fc_conv2d* conv = job->conv;
     const int64_t channels = conv->in_channels / conv->groups;
-    const fc_plane_layout one =
-        fc_layout_planes(&job->vertical, &job->horizontal, job->images, job->rows, job->cols,
-                         (size_t)job->element);
+    const fc_plane_layout one = fc_layout_planes(&job->vertical, &job->horizontal, job->images,
+                                                 job->rows, job->cols, (size_t)job->element);
     const int64_t taps = job->vertical.taps * job->horizontal.taps;
     const int64_t fit = fc_max(1, PLANE_BYTES / (one.channel_stride * job->element));
     const int64_t least = fc_ceil_div(64, taps); /* enough taps to hide the filling of gradients */
@@ -86,16 +85,15 @@ static void choose_tasks(weight_job* job) {
 static void layout_scratch(weight_job* job) {
     const int64_t slack = 2 * job->kernels->lanes;
     const int64_t line = 64 / job->element;
-    job->grad_stride =
-        (fc_ceil_div(job->input_layout.phase_stride + slack, line) | 1) * line;
+    job->grad_stride = (fc_ceil_div(job->input_layout.phase_stride + slack, line) | 1) * line;
     const int64_t out_per_group = job->conv->out_channels / job->conv->groups;
     job->grads = fc_max(job->kernels->dot_mr, GRAD_BYTES / (job->grad_stride * job->element));
     job->grads = fc_min(job->grads / job->kernels->dot_mr * job->kernels->dot_mr, out_per_group);
     job->input_bytes =
         fc_align((size_t)((job->chunk * job->input_layout.channel_stride + slack) * job->element));
     job->grad_bytes = fc_align((size_t)(job->grads * job->grad_stride * job->element));
-    job->offsets_bytes = fc_align(
-        (size_t)(job->chunk * job->vertical.taps * job->horizontal.taps) * sizeof(int32_t));
+    job->offsets_bytes = fc_align((size_t)(job->chunk * job->vertical.taps * job->horizontal.taps) *
+                                  sizeof(int32_t));
 }
 
 static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype, int is_explicit,
@@ -122,7 +120,8 @@ typedef struct {
     int64_t pixels;                 /* from the first to the last, seams included */
 } pixel_block;
 
-/* The planes of `count` channels from first_channel of one image tensor, images innermost but one. */
+/* The planes of `count` channels from first_channel of one image tensor, images innermost but one.
+ */
 static void fill_input(const weight_job* job, const pixel_block* b, char* planes) {
     const fc_conv2d* conv = job->conv;
     const fc_plane_layout* layout = &job->input_layout;
@@ -149,7 +148,8 @@ static void fill_input(const weight_job* job, const pixel_block* b, char* planes
     const int64_t first = b->group * (conv->in_channels / conv->groups) + b->first_channel;
     for (int64_t c = 0; c < b->channels; c++)
         for (int64_t i = 0; i < b->images; i++) {
-            const int64_t at = (b->first_image + i) * s.batch_stride + (first + c) * s.channel_stride;
+            const int64_t at =
+                (b->first_image + i) * s.batch_stride + (first + c) * s.channel_stride;
             const int64_t to = c * layout->channel_stride + i * image_size;
             job->kernels->fill_planes(&shape, job->input + at * job->element,
                                       planes + to * job->element);
@@ -215,11 +215,10 @@ static void multiply(const weight_job* job, const pixel_block* b, char* planes, 
         for (int64_t t = 0; t < b->channels * taps; t += nr)
             for (int64_t m = 0; m < count; m += mr) {
                 const int64_t at = (first + m) * depth + b->first_channel * taps + t;
-                job->kernels->conv_dots((int)fc_min(mr, count - m),
-                                        (int)fc_min(nr, b->channels * taps - t), b->pixels,
-                                        grads + m * job->grad_stride * job->element,
-                                        job->grad_stride, planes, job->offset + t,
-                                        sums + at * job->element, depth);
+                job->kernels->conv_dots(
+                    (int)fc_min(mr, count - m), (int)fc_min(nr, b->channels * taps - t), b->pixels,
+                    grads + m * job->grad_stride * job->element, job->grad_stride, planes,
+                    job->offset + t, sums + at * job->element, depth);
             }
     }
 }
@@ -271,17 +270,21 @@ static fc_status reduce_runs(void* context, int64_t index) {
             infinite |= !(value - value == 0);                                                     \
         }                                                                                          \
     }
-    if (job->dtype == FC_FLOAT32) REDUCE(float) else REDUCE(double)
+    if (job->dtype == FC_FLOAT32)
+        REDUCE(float)
+        else REDUCE(double)
 #undef REDUCE
-    if (infinite) atomic_store(&job->infinite, 1);
+            if (infinite) atomic_store(&job->infinite, 1);
     return FC_OK;
 }
 
 static fc_status run_pass(weight_job* job) {
     const size_t sums_bytes = fc_align((size_t)(weight_size(job->conv) * job->element * job->runs));
-    char* shared = fc_workspace(FC_SLOT_SHARED, job->offsets_bytes + (job->runs > 1 ? sums_bytes : 0));
+    char* shared =
+        fc_workspace(FC_SLOT_SHARED, job->offsets_bytes + (job->runs > 1 ? sums_bytes : 0));
     if (!shared) return FC_ERROR_MEMORY;
-    fc_tap_offsets(&job->input_layout, job->chunk, (int32_t*)shared);
+    fc_tap_offsets(&job->vertical, &job->horizontal, &job->input_layout, job->chunk,
+                   (int32_t*)shared);
     job->offset = (int32_t*)shared;
     job->sums = job->runs > 1 ? shared + job->offsets_bytes : job->grad_weight;
     memset(job->sums, 0, (size_t)(weight_size(job->conv) * job->element * job->runs));
@@ -289,7 +292,8 @@ static fc_status run_pass(weight_job* job) {
     fc_status status = fc_parallel_for(tasks, total_work(job->conv), run_task, job);
     if (status != FC_OK) return status;
     const int64_t size = weight_size(job->conv);
-    return fc_parallel_for(fc_ceil_div(size, SUM_RUN), (double)(size * job->runs), reduce_runs, job);
+    return fc_parallel_for(fc_ceil_div(size, SUM_RUN), (double)(size * job->runs), reduce_runs,
+                           job);
 }
 
 fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
@@ -314,7 +318,8 @@ int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     fc_axis_memory memory;
     if (!fc_axis_reserve(conv, &memory)) return 0;
     int64_t most = 0;
-    for (int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype); is_explicit <= 1; is_explicit++) {
+    for (int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
+         is_explicit <= 1; is_explicit++) {
         const weight_job job = plan_job(conv, dtype, is_explicit, memory);
         most = fc_max(most, (int64_t)(job.input_bytes + job.grad_bytes));
     }

@@ -38,8 +38,8 @@ static void add_tap(fc_axis* axis, int64_t index, int64_t phase_distance, int64_
     axis->taps++;
 }
 
-void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation, int is_explicit,
-                     int64_t* memory) {
+void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
+                     int is_explicit, int64_t* memory) {
     place(axis, memory, kernel);
     axis->stride = stride;
     for (int64_t r = 0; r < kernel; r++) {
@@ -80,9 +80,7 @@ fc_strides fc_image_strides(int64_t channels, int64_t height, int64_t width, int
 
 fc_plane_layout fc_layout_planes(const fc_axis* vertical, const fc_axis* horizontal, int64_t images,
                                  int64_t out_rows, int64_t out_cols, size_t element) {
-    fc_plane_layout layout = {.vertical = vertical,
-                              .horizontal = horizontal,
-                              .images = images,
+    fc_plane_layout layout = {.images = images,
                               .rows = out_rows + vertical->max_shift,
                               .cols = out_cols + horizontal->max_shift};
     const int64_t line = (int64_t)(64 / element);
@@ -93,8 +91,8 @@ fc_plane_layout fc_layout_planes(const fc_axis* vertical, const fc_axis* horizon
     return layout;
 }
 
-void fc_tap_offsets(const fc_plane_layout* layout, int64_t channels, int32_t* offset) {
-    const fc_axis *v = layout->vertical, *h = layout->horizontal;
+void fc_tap_offsets(const fc_axis* v, const fc_axis* h, const fc_plane_layout* layout,
+                    int64_t channels, int32_t* offset) {
     for (int64_t c = 0; c < channels; c++)
         for (int64_t r = 0; r < v->taps; r++)
             for (int64_t s = 0; s < h->taps; s++)

@@ -85,15 +85,13 @@ fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
     plan.layout = fc_layout_planes(v, h, plan.images, plan.rows, plan.cols, (size_t)element);
     const int64_t slack = 2 * kernels->nr;
     plan.tile_stride = fc_ceil_div(plan.layout.phase_stride, kernels->nr) * kernels->nr + 16;
-    plan.tile_rows = plan.chunk < p->reduced
-                         ? fc_ceil_div(plan.tiles, plan.parts) * kernels->mr
-                         : kernels->mr;
+    plan.tile_rows =
+        plan.chunk < p->reduced ? fc_ceil_div(plan.tiles, plan.parts) * kernels->mr : kernels->mr;
     plan.planes_bytes =
         fc_align((size_t)((plan.chunk * plan.layout.channel_stride + slack) * element));
     plan.tile_bytes = fc_align((size_t)((plan.tile_rows * plan.tile_stride + slack) * element));
     plan.offsets_bytes = fc_align((size_t)(plan.chunk * taps) * sizeof(int32_t));
-    plan.packed_bytes =
-        fc_align((size_t)(p->groups * p->results * p->reduced * taps * element));
+    plan.packed_bytes = fc_align((size_t)(p->groups * p->results * p->reduced * taps * element));
     return plan;
 }
 
@@ -117,13 +115,14 @@ static fc_status pack_tile(void* context, int64_t index) {
                 for (int64_t s = 0; s < h->taps; s++) {                                            \
                     const T* w = weight + c * p->weight_reduced_stride +                           \
                                  v->tap_index[r] * p->weight_row_stride + h->tap_index[s];         \
-                    for (int64_t m = 0; m < rows; m++)                                             \
-                        *packed++ = w[m * p->weight_result_stride];                                \
+                    for (int64_t m = 0; m < rows; m++) *packed++ = w[m * p->weight_result_stride]; \
                 }                                                                                  \
     }
-    if (p->dtype == FC_FLOAT32) PACK(float) else PACK(double)
+    if (p->dtype == FC_FLOAT32)
+        PACK(float)
+        else PACK(double)
 #undef PACK
-    return FC_OK;
+            return FC_OK;
 }
 
 typedef struct {
@@ -218,7 +217,8 @@ static fc_status run_block(void* context, int64_t index) {
     char* tiles = planes + plan->planes_bytes;
     const taps_block b = locate(job, index);
     const int64_t taps = p->vertical.taps * p->horizontal.taps;
-    const int64_t pixels = ((b.images - 1) * plan->layout.rows + b.rows - 1) * plan->layout.cols + b.cols;
+    const int64_t pixels =
+        ((b.images - 1) * plan->layout.rows + b.rows - 1) * plan->layout.cols + b.cols;
     const int several = plan->chunk < p->reduced;
     const int64_t origin = tile_start(p, plan->tiles, b.first_tile);
 
@@ -231,8 +231,7 @@ static fc_status run_block(void* context, int64_t index) {
             const int64_t rows = tile_start(p, plan->tiles, t + 1) - start;
             const int64_t row = b.group * p->results + start;
             char* tile = tiles + (several ? (start - origin) * plan->tile_stride * element : 0);
-            const char* weight =
-                job->packed + (row * p->reduced + rows * c) * taps * element;
+            const char* weight = job->packed + (row * p->reduced + rows * c) * taps * element;
             const char* bias = p->bias ? p->bias + row * element : NULL;
             int64_t d = 0;
             do { /* a depth of zero still writes the start values */
@@ -254,13 +253,13 @@ fc_status fc_run_taps(const fc_taps_problem* problem) {
                     .plan = fc_plan_taps(problem)};
     char* shared = fc_workspace(FC_SLOT_SHARED, job.plan.offsets_bytes + job.plan.packed_bytes);
     if (!shared) return FC_ERROR_MEMORY;
-    fc_tap_offsets(&job.plan.layout, job.plan.chunk, (int32_t*)shared);
+    fc_tap_offsets(&problem->vertical, &problem->horizontal, &job.plan.layout, job.plan.chunk,
+                   (int32_t*)shared);
     job.offset = (int32_t*)shared;
     job.packed = shared + job.plan.offsets_bytes;
 
     const double weights = (double)job.plan.packed_bytes;
-    fc_status status =
-        fc_parallel_for(problem->groups * job.plan.tiles, weights, pack_tile, &job);
+    fc_status status = fc_parallel_for(problem->groups * job.plan.tiles, weights, pack_tile, &job);
     if (status != FC_OK) return status;
     const int64_t tasks = job.plan.image_blocks * problem->groups * job.plan.row_blocks *
                           job.plan.col_blocks * job.plan.parts;

@@ -30,13 +30,13 @@ typedef struct {
 
 /* How one problem is cut up; a pure function of the problem and the thread count. */
 typedef struct {
-    int64_t chunk;                   /* channels whose planes are in cache together */
-    int64_t images, rows, cols;      /* output block of a task */
+    int64_t chunk;              /* channels whose planes are in cache together */
+    int64_t images, rows, cols; /* output block of a task */
     int64_t image_blocks, row_blocks, col_blocks;
-    int64_t tiles, parts;            /* register tiles of result channels; shares of them */
-    int64_t tile_stride, tile_rows;  /* partial sums kept by a task */
+    int64_t tiles, parts;           /* register tiles of result channels; shares of them */
+    int64_t tile_stride, tile_rows; /* partial sums kept by a task */
     fc_plane_layout layout;
-    size_t planes_bytes, tile_bytes; /* scratch of a task */
+    size_t planes_bytes, tile_bytes;    /* scratch of a task */
     size_t offsets_bytes, packed_bytes; /* shared by all tasks */
 } fc_taps_plan;
 

@@ -46,6 +46,10 @@ fc_status fc_select_isa(const char* name) {
     return FC_ERROR_ARGUMENT;
 }
 
-const char* fc_selected_isa(void) { return selected->name; }
+const char* fc_selected_isa(void) {
+    return selected->name;
+}
 
-const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype) { return selected->kernels->of[dtype]; }
+const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype) {
+    return selected->kernels->of[dtype];
+}
