@@ -35,8 +35,11 @@ FC_API const char* fc_selected_isa(void);
 /* Name of the index-th ISA compiled in, best first, NULL past the end; *supported: can it run? */
 FC_API const char* fc_isa_name(int index, int* supported);
 
-FC_API int
-fc_default_num_threads(void); /* affinity, cgroup quota and OMP_NUM_THREADS, at least 1 */
+/* The compiler, its version and the flags common to all files. */
+FC_API const char* fc_build_description(void);
+
+/* From the affinity, the cgroup's quota and OMP_NUM_THREADS; at least 1. */
+FC_API int fc_default_num_threads(void);
 FC_API int fc_get_num_threads(void);
 FC_API void fc_set_num_threads(int threads);
 
@@ -74,6 +77,38 @@ FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, cons
                                      void* grad_bias);
 /* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
 FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
+/* The explicit columns of torch's unfold: (batch, in_channels * window, out pixels), NCHW only; and
+ * their transpose, torch's fold. weight-side members of conv other than kernel_size are not read.
+ */
+FC_API fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns);
+FC_API fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image);
+
+/* BLAS xGEMM, Fortran calling convention. Integers are passed as the address of an int64_t: on the
+ * little-endian machines that we support its low half is the same number, so that a BLAS with
+ * 32-bit and one with 64-bit integers both work. */
+typedef void (*fc_gemm)(const char* trans_a, const char* trans_b, const int64_t* m,
+                        const int64_t* n, const int64_t* k, const void* alpha, const void* a,
+                        const int64_t* lda, const void* b, const int64_t* ldb, const void* beta,
+                        void* c, const int64_t* ldc);
+typedef struct {
+    fc_gemm gemm[FC_DTYPES];
+    int concurrent; /* may be called from several of our threads at once: it opens none of its own
+                     */
+} fc_blas;
+
+/* Convolution by explicit columns and BLAS, in slabs of bounded scratch (ops/conv_im2col.c). */
+FC_API fc_status fc_conv2d_im2col_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                          const fc_blas* blas, const void* input,
+                                          const void* weight, const void* bias, int relu,
+                                          void* output);
+FC_API fc_status fc_conv2d_im2col_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                             const fc_blas* blas, const void* grad_output,
+                                             const void* weight, void* grad_input);
+FC_API fc_status fc_conv2d_im2col_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                              const fc_blas* blas, const void* input,
+                                              const void* grad_output, void* grad_weight);
+FC_API int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype);
 
 /* ---- elementwise activations -------------------------------------------------------------- */
 

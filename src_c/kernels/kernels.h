@@ -43,6 +43,8 @@ typedef struct {
     int dot_mr, dot_nr; /* conv_dots tile */
 
     void (*fill_planes)(const fc_planes* planes, const void* image, void* destination);
+    /* The transpose of fill_planes: add every plane element to the pixel that it came from. */
+    void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
     /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr

@@ -10,16 +10,14 @@
  * A zero at a seam times infinity or NaN is NaN where the true sum has no such term. So if any
  * result is not finite, the pass is run again on explicit planes, which have no seams. */
 #include "conv_planes.h"
-#include <stdatomic.h>
+#include "conv_weight_sums.h"
 #include <string.h>
 
 enum {
     PIXELS = 1024,           /* of a block: dot_mr + dot_nr rows of it fit L1 */
     PLANE_BYTES = 512 << 10, /* input planes of a task */
     GRAD_BYTES = 256 << 10,  /* planes of the output's gradient */
-    RUNS = 16,               /* most runs of images whose sums are kept apart */
-    RUN_BYTES = 4 << 20,     /* and the memory that they may take */
-    SUM_RUN = 1 << 15,       /* elements a task of the final sum */
+    CHUNKS = 16,             /* tasks are made by cutting the channels into up to this many */
 };
 
 typedef struct {
@@ -42,12 +40,8 @@ typedef struct {
     _Atomic int infinite; /* some sum is infinite or NaN */
 } weight_job;
 
-static int64_t weight_size(const fc_conv2d* c) {
-    return c->out_channels * (c->in_channels / c->groups) * c->kernel_size[0] * c->kernel_size[1];
-}
-
 static double total_work(const fc_conv2d* c) {
-    return (double)weight_size(c) * (double)(c->batch * c->out_size[0] * c->out_size[1]);
+    return (double)fc_weight_size(c) * (double)(c->batch * c->out_size[0] * c->out_size[1]);
 }
 
 static void choose_blocks(weight_job* job) {
@@ -71,15 +65,13 @@ static void choose_tasks(weight_job* job) {
     const int64_t taps = job->vertical.taps * job->horizontal.taps;
     const int64_t fit = fc_max(1, PLANE_BYTES / (one.channel_stride * job->element));
     const int64_t least = fc_ceil_div(64, taps); /* enough taps to hide the filling of gradients */
-    int64_t chunk = fc_min(fc_min(channels, fit), fc_max(least, fc_ceil_div(channels, RUNS)));
+    int64_t chunk = fc_min(fc_min(channels, fit), fc_max(least, fc_ceil_div(channels, CHUNKS)));
     job->chunks = fc_ceil_div(channels, chunk);
     job->chunk = fc_ceil_div(channels, job->chunks);
     job->input_layout = one;
 
-    const int64_t blocks = fc_ceil_div(conv->batch, job->images);
-    const int64_t memory = RUN_BYTES / (weight_size(conv) * job->element);
-    job->runs = fc_ceil_div(RUNS, conv->groups * job->chunks);
-    job->runs = fc_max(1, fc_min(fc_min(job->runs, memory), blocks));
+    job->runs = fc_choose_runs(conv, conv->groups * job->chunks,
+                               fc_ceil_div(conv->batch, job->images), (size_t)job->element);
 }
 
 static void layout_scratch(weight_job* job) {
@@ -234,7 +226,7 @@ static fc_status run_task(void* context, int64_t index) {
     const int64_t channels = conv->in_channels / conv->groups;
     pixel_block b = {.group = rest / job->chunks, .first_channel = rest % job->chunks * job->chunk};
     b.channels = fc_min(job->chunk, channels - b.first_channel);
-    char* sums = job->sums + run * weight_size(conv) * job->element;
+    char* sums = job->sums + run * fc_weight_size(conv) * job->element;
     const int64_t blocks = fc_ceil_div(conv->batch, job->images);
     for (int64_t i = run * blocks / job->runs; i < (run + 1) * blocks / job->runs; i++) {
         b.first_image = i * job->images;
@@ -253,33 +245,9 @@ static fc_status run_task(void* context, int64_t index) {
     return FC_OK;
 }
 
-/* Add the runs up, in order; note whether all is finite. */
-static fc_status reduce_runs(void* context, int64_t index) {
-    weight_job* job = context;
-    const int64_t size = weight_size(job->conv), start = index * SUM_RUN;
-    const int64_t end = fc_min(start + SUM_RUN, size);
-    int infinite = 0;
-#define REDUCE(T)                                                                                  \
-    {                                                                                              \
-        const T* sums = (const T*)job->sums;                                                       \
-        T* total = (T*)job->grad_weight;                                                           \
-        for (int64_t i = start; i < end; i++) {                                                    \
-            T value = sums[i];                                                                     \
-            for (int64_t run = 1; run < job->runs; run++) value += sums[run * size + i];           \
-            total[i] = value;                                                                      \
-            infinite |= !(value - value == 0);                                                     \
-        }                                                                                          \
-    }
-    if (job->dtype == FC_FLOAT32)
-        REDUCE(float)
-        else REDUCE(double)
-#undef REDUCE
-            if (infinite) atomic_store(&job->infinite, 1);
-    return FC_OK;
-}
-
-static fc_status run_pass(weight_job* job) {
-    const size_t sums_bytes = fc_align((size_t)(weight_size(job->conv) * job->element * job->runs));
+static fc_status run_pass(weight_job* job, int* infinite) {
+    const size_t sums_bytes =
+        fc_align((size_t)(fc_weight_size(job->conv) * job->element * job->runs));
     char* shared =
         fc_workspace(FC_SLOT_SHARED, job->offsets_bytes + (job->runs > 1 ? sums_bytes : 0));
     if (!shared) return FC_ERROR_MEMORY;
@@ -287,13 +255,12 @@ static fc_status run_pass(weight_job* job) {
                    (int32_t*)shared);
     job->offset = (int32_t*)shared;
     job->sums = job->runs > 1 ? shared + job->offsets_bytes : job->grad_weight;
-    memset(job->sums, 0, (size_t)(weight_size(job->conv) * job->element * job->runs));
+    memset(job->sums, 0, (size_t)(fc_weight_size(job->conv) * job->element * job->runs));
     const int64_t tasks = job->conv->groups * job->chunks * job->runs;
     fc_status status = fc_parallel_for(tasks, total_work(job->conv), run_task, job);
     if (status != FC_OK) return status;
-    const int64_t size = weight_size(job->conv);
-    return fc_parallel_for(fc_ceil_div(size, SUM_RUN), (double)(size * job->runs), reduce_runs,
-                           job);
+    return fc_sum_runs(job->dtype, fc_weight_size(job->conv), job->runs, job->sums,
+                       job->grad_weight, infinite);
 }
 
 fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
@@ -307,8 +274,9 @@ fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, co
         job.input = input;
         job.grad_output = grad_output;
         job.grad_weight = grad_weight;
-        status = run_pass(&job);
-        again = job.infinite && !is_explicit;
+        int infinite = 0;
+        status = run_pass(&job, &infinite);
+        again = infinite && !is_explicit;
     }
     fc_workspace_trim();
     return status;

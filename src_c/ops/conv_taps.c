@@ -120,9 +120,10 @@ static fc_status pack_tile(void* context, int64_t index) {
     }
     if (p->dtype == FC_FLOAT32)
         PACK(float)
-        else PACK(double)
+    else
+        PACK(double)
 #undef PACK
-            return FC_OK;
+    return FC_OK;
 }
 
 typedef struct {
