@@ -175,7 +175,7 @@ def _check_channels(
     return count
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)  # typed: True and 1.0 are equal to 1, but refused
 def conv2d_geometry(
     input_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],

@@ -39,7 +39,8 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
 fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                    const void* weight, const void* bias, int relu, void* output) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return FC_ERROR_MEMORY;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
     fc_taps_problem problem = forward_problem(conv, dtype, memory);
     problem.source = input;
     problem.weight = weight;
@@ -115,7 +116,8 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                       const void* grad_output, const void* weight,
                                       void* grad_input) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return FC_ERROR_MEMORY;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
     fc_status status = FC_OK;
     for (int64_t i = 0; i < conv->stride[0] && status == FC_OK; i++)
         for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
@@ -134,7 +136,7 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
 int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return 0;
+    if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
     int64_t origin, most = 0;
     if (pass == 0) {
         const fc_taps_problem problem = forward_problem(conv, dtype, memory);

@@ -266,7 +266,8 @@ static fc_status run_pass(weight_job* job, int* infinite) {
 fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                        const void* grad_output, void* grad_weight) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return FC_ERROR_MEMORY;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
     fc_status status = FC_OK;
     int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
     for (int again = 1; status == FC_OK && again; is_explicit = 1) {
@@ -284,7 +285,7 @@ fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, co
 
 int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return 0;
+    if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
     int64_t most = 0;
     for (int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
          is_explicit <= 1; is_explicit++) {

@@ -289,7 +289,8 @@ static fc_status run(im2col_job* job, int64_t tasks, fc_task task) {
 
 static fc_status start(im2col_job* job) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(job->conv, &memory)) return FC_ERROR_MEMORY;
+    const fc_status reserved = fc_axis_reserve(job->conv, &memory);
+    if (reserved != FC_OK) return reserved;
     const fc_conv2d* conv = job->conv;
     fc_axis_forward(&job->vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0], 1,
                     memory.vertical);

@@ -8,11 +8,14 @@ int fc_explicit_pays(const fc_conv2d* conv, int64_t results, fc_dtype dtype) {
     return results * reach > ROW_COPY * fc_kernels_for(dtype)->lanes;
 }
 
-int fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory) {
+fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory) {
+    if (conv->batch < 1 || conv->in_channels < 1 || conv->out_channels < 1 ||
+        conv->out_size[0] < 1 || conv->out_size[1] < 1)
+        return FC_ERROR_ARGUMENT;
     const int64_t rows = 4 * conv->kernel_size[0], cols = 4 * conv->kernel_size[1];
     memory->vertical = fc_workspace(FC_SLOT_PLAN, (size_t)(rows + cols) * sizeof(int64_t));
     memory->horizontal = memory->vertical + rows;
-    return memory->vertical != NULL;
+    return memory->vertical ? FC_OK : FC_ERROR_MEMORY;
 }
 
 static void place(fc_axis* axis, int64_t* memory, int64_t kernel) {

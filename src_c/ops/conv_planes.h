@@ -24,11 +24,12 @@ typedef struct {
     int64_t* phase;     /* [phases] source distance of the phase's first element */
 } fc_axis;
 
-/* Room for the arrays of both axes, in the caller's plan slot; NULL when memory is out. */
+/* Room for the arrays of both axes, in the caller's plan slot. Every convolution starts here, so this
+ * is also where one without any product to sum is refused. */
 typedef struct {
     int64_t *vertical, *horizontal;
 } fc_axis_memory;
-int fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
+fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
 
 /* Do explicit planes pay? Split ones lose max_shift lanes a row in the FMAs of every result
  * channel; explicit ones cost copying the row once a tap. */

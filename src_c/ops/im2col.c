@@ -35,7 +35,8 @@ static fc_status fold(void* context, int64_t index) {
 static fc_status run(const fc_conv2d* conv, fc_dtype dtype, const void* from, void* to,
                      fc_task task) {
     fc_axis_memory memory;
-    if (!fc_axis_reserve(conv, &memory)) return FC_ERROR_MEMORY;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
     fc_axis vertical, horizontal;
     fc_axis_forward(&vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0], 1,
                     memory.vertical);

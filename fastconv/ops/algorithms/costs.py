@@ -11,7 +11,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, tuple[float, ...]]]]] = {
                 p: (4e-6, 0.9, 1.6e-11, 5e-10, 5e-10) for p in ("forward", "grad_input", "grad_weight")
             },
             "fft": {
-                p: (4e-4, 0.9, 1e-9, 1e-9, 1e-9) for p in ("forward", "grad_input", "grad_weight")
+                p: (4e-4, 0.9, 1.25e-10) for p in ("forward", "grad_input", "grad_weight")
             },
         }
         for dtype in ("float32", "float64")

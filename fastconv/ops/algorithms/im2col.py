@@ -34,6 +34,11 @@ def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     return None
 
 
+def trusted(geometry: Conv2dGeometry) -> bool:
+    """May "auto" take it? Always: it is a plain sum."""
+    return True
+
+
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
     """Bytes of scratch that a thread needs: one slab of columns."""
     return core.slab_workspace(geometry.core, dtype.itemsize == 8)

@@ -5,13 +5,13 @@
     start + sum(seconds_i * feature_i) / threads ** exponent
 
 with each algorithm's `features` (work in FMAs, elements copied, ...) and the constants of `costs.py`,
-which `benchmarks/calibrate.py` measures and fits. It never takes an algorithm whose error can exceed
-the direct sum's: those ("fft") are taken where they are asked for, or where they alone can do the
-problem.
+which `benchmarks/calibrate.py` measures and fits. It leaves alone an algorithm that a module does not
+call `trusted` for a geometry: "fft" is, for large kernels only, because its error is relative to a
+whole tile. Such a one is taken where it is asked for, or where it alone can do the problem.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -21,9 +21,8 @@ import numpy as np
 from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
-#: All algorithms in order of preference where estimates are equal; and whether "auto" may take one
-#: freely, because its error bound is that of a direct sum.
-ALGORITHMS: dict[str, bool] = {"direct": True, "im2col": True, "fft": False}
+#: All algorithms, in order of preference where estimates are equal.
+ALGORITHMS = ("direct", "im2col", "fft")
 
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
@@ -31,13 +30,18 @@ PASSES = ("forward", "grad_input", "grad_weight")
 #: Names that other versions of the contract know, and why they are refused here.
 PLANNED = ("implicit_gemm", "winograd")
 
-#: An estimate must be this many times better for an algorithm that imports SciPy's BLAS or FFT.
+#: A later algorithm must be estimated this many times faster than an earlier one to be taken.
 MARGIN = 1.15
 
 
+@cache
 def load(name: str) -> ModuleType:
     """Import an algorithm's module; fft brings scipy.fft with it, so only when it is needed."""
     return import_module(f"fastconv.ops.algorithms.{name}")
+
+
+#: Verdict on an algorithm that "auto" leaves to those who ask for it.
+UNTRUSTED = "only if asked for: its error is relative to a whole tile"
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,15 @@ def _consider(
     if reason:
         return Candidate(name, None, f"can't: {reason}")
     seconds = estimate(module, geometry, dtype, which, isa, threads)
-    return Candidate(name, seconds, "" if ALGORITHMS[name] else "not by itself: larger error")
+    if not module.trusted(geometry):
+        return Candidate(name, seconds, UNTRUSTED)
+    return Candidate(name, seconds, "slower")
 
 
 def _choose(candidates: list[Candidate]) -> tuple[str, str]:
-    free = [c for c in candidates if c.seconds is not None and ALGORITHMS[c.algorithm]]
+    able = [c for c in candidates if c.seconds is not None]
+    free = [c for c in able if c.verdict != UNTRUSTED]
     if not free:
-        able = [c for c in candidates if c.seconds is not None]
         if not able:
             raise ValueError(
                 "algorithm: none can do this problem: "
@@ -130,22 +136,24 @@ def select(
 ) -> Plan:  # fmt: skip
     """Return the plan of one pass; ValueError if the named algorithm can't do it, saying why.
 
-    `explain` also weighs what "auto" never takes by itself, for the list of candidates.
+    `explain` weighs every algorithm for the list of candidates, also where one was named.
     """
-    names = [name for name in ALGORITHMS if explain or ALGORITHMS[name]]
-    if algorithm == "auto":
-        candidates = [_consider(n, geometry, dtype, which, isa, threads) for n in names]
-        if all(c.seconds is None for c in candidates) and not explain:
-            return select(geometry, dtype, which, algorithm, isa, threads, True)
+    candidates: list[Candidate] = []
+    if geometry.empty:
+        chosen, reason = _known(algorithm), "there is no product to sum"
+        chosen = "direct" if chosen == "auto" else chosen
+    elif algorithm == "auto":
+        candidates = [_consider(n, geometry, dtype, which, isa, threads) for n in ALGORITHMS]
         chosen, reason = _choose(candidates)
     else:
         chosen, reason = _named(algorithm, geometry, dtype), "as asked"
-        shown = names if explain else []
+        shown = ALGORITHMS if explain else ()
         candidates = [_consider(n, geometry, dtype, which, isa, threads) for n in shown]
     module = load(chosen)
     bound, error_of = module.error_bound(geometry, dtype)
+    scratch = 0 if geometry.empty else module.workspace(geometry, dtype)
     return Plan(
-        chosen, reason, which, geometry.flops, module.workspace(geometry, dtype), bound, error_of,
+        chosen, reason, which, geometry.flops, scratch, bound, error_of,
         dtype.name, isa, threads, geometry,
         tuple(c if c.algorithm != chosen else Candidate(chosen, c.seconds, "chosen")
               for c in candidates),
@@ -153,12 +161,16 @@ def select(
     )  # fmt: skip
 
 
-def _named(algorithm: str, geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str:
-    if algorithm not in ALGORITHMS:
+def _known(algorithm: str) -> str:
+    if algorithm != "auto" and algorithm not in ALGORITHMS:
         expected = ", ".join(repr(name) for name in ("auto", *ALGORITHMS))
         note = " (planned, not in this version)" if algorithm in PLANNED else ""
         raise ValueError(f"algorithm: expected {expected}, got {algorithm!r}{note}")
-    reason = load(algorithm).rejects(geometry, dtype)
+    return algorithm
+
+
+def _named(algorithm: str, geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str:
+    reason = load(_known(algorithm)).rejects(geometry, dtype)
     if reason:
         raise ValueError(f"algorithm: {algorithm!r} can't do this problem: {reason}; use 'auto'")
     return algorithm
