@@ -79,10 +79,9 @@ class BuildWithLibrary(build_ext):
         """Compile portable sources once and isa.c once per instruction set; link them."""
         isa_flags = ISA_FLAGS[platform.machine()]
         portable = sorted([*(SOURCE / "runtime").glob("*.c"), *(SOURCE / "ops").glob("*.c")])
-        jobs = [
-            (source, "portable", OPENMP if source.name == "threads.c" else [], [])
-            for source in portable
-        ]
+        described = [("FC_BUILD_FLAGS", '"%s"' % " ".join(self.flags))]
+        extra = {"threads.c": (OPENMP, []), "dispatch.c": ([], described)}
+        jobs = [(source, "portable", *extra.get(source.name, ([], []))) for source in portable]
         isa_source = SOURCE / "kernels/isa.c"
         jobs = [
             (isa_source, isa, flags, [("FC_ISA_NAME", isa)]) for isa, flags in isa_flags.items()

@@ -22,11 +22,56 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_select_isa(const char* name)
     const char* fc_selected_isa()
     const char* fc_isa_name(int index, int* supported)
+    const char* fc_build_description()
     int fc_default_num_threads()
     int fc_get_num_threads()
     void fc_set_num_threads(int threads)
     int64_t fc_workspace_held()
     void fc_workspace_fail_at(int64_t n)
+
+    ctypedef struct fc_conv2d:
+        int64_t batch, groups, in_channels, out_channels
+        int64_t in_size[2]
+        int64_t kernel_size[2]
+        int64_t out_size[2]
+        int64_t stride[2]
+        int64_t dilation[2]
+        int64_t padding[2]
+        int channels_last
+
+    fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                       const void* weight, const void* bias, int relu,
+                                       void* output)
+    fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                          const void* grad_output, const void* weight,
+                                          void* grad_input)
+    fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                           const void* input, const void* grad_output,
+                                           void* grad_weight)
+    fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                  void* grad_bias)
+    int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
+    fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
+    fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)
+
+    ctypedef void (*fc_gemm)(const char*, const char*, const int64_t*, const int64_t*,
+                             const int64_t*, const void*, const void*, const int64_t*,
+                             const void*, const int64_t*, const void*, void*, const int64_t*)
+    ctypedef struct fc_blas:
+        fc_gemm gemm[2]
+        int concurrent
+
+    fc_status fc_conv2d_im2col_forward(const fc_conv2d* conv, fc_dtype dtype, const fc_blas* blas,
+                                       const void* input, const void* weight, const void* bias,
+                                       int relu, void* output)
+    fc_status fc_conv2d_im2col_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                          const fc_blas* blas, const void* grad_output,
+                                          const void* weight, void* grad_input)
+    fc_status fc_conv2d_im2col_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                           const fc_blas* blas, const void* input,
+                                           const void* grad_output, void* grad_weight)
+    int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype)
 
     ctypedef enum fc_activation:
         FC_ACTIVATIONS

@@ -50,13 +50,15 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Arra
             )
         native = found.newbyteorder("=")
         value = value.astype(FLOAT32 if native == FLOAT16 else native, order="C")
+        found = value.dtype if native != FLOAT16 else found
     if dtype is not None and value.dtype != dtype:
         raise TypeError(
             f"{name}: expected {dtype} like the other arrays of this call, got {found}; "
             f"convert it with {name}.astype(np.{dtype})"
         )
-    if not value.flags.carray:
-        value = np.require(value, requirements="CA") if value.ndim else value.copy()
+    flags = value.flags
+    if not (flags.c_contiguous and flags.aligned):
+        value = value.copy(order="C")
     return value
 
 

@@ -19,7 +19,8 @@ typedef struct {
     int64_t row_phases, col_phases;
     const int64_t* row_phase;
     const int64_t* col_phase;
-    int64_t rows, cols; /* of every plane */
+    int64_t rows, cols;   /* of every plane */
+    int64_t phase_stride; /* from one plane to the next, in elements */
     double outside;
 } fc_planes;
 
@@ -62,9 +63,9 @@ typedef struct {
 /* A block of pooled outputs on its way from a tile to the output's rows. */
 typedef struct {
     int64_t rows, cols, tile_cols, out_cols;
-    int64_t base, row_step, col_step;    /* maximum: index of each window's first cell */
+    int64_t base, row_step, col_step;     /* maximum: index of each window's first cell */
     const int64_t *row_first, *col_first; /* place of the first cell inside the input */
-    const double *row_count, *col_count; /* average: the divisor is their product */
+    const double *row_count, *col_count;  /* average: the divisor is their product */
 } fc_pool_store;
 
 /* Cells that a window of an average counts along one axis (0: down, 1: along the row). A fixed
@@ -88,10 +89,13 @@ typedef struct {
     int dot_mr, dot_nr; /* conv_dots tile */
 
     void (*fill_planes)(const fc_planes* planes, const void* image, void* destination);
+    /* The transpose of fill_planes: add every plane element to the pixel that it came from. */
+    void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr (conv_taps.inc).
-     * init: one start value a row, NULL for zero; accumulate != 0 starts from the tile itself. */
+    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr
+     * (conv_taps.inc). init: one start value a row, NULL for zero; accumulate != 0 starts from the
+     * tile itself. */
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
                       const int32_t* offset, const void* init, int accumulate, void* tile,
                       int64_t tile_stride, int64_t pixels);
@@ -100,12 +104,18 @@ typedef struct {
     void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
 
+    /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
+     * for j < width (sums.inc). */
+    double (*sum_run)(int64_t size, const void* run);
+    void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
+
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];
 
     fc_softmax_kernel softmax_forward[FC_SOFTMAX_MODES];
     fc_softmax_kernel_backward softmax_backward[FC_SOFTMAX_MODES];
-    /* `count` rows (inner == 1) or neighbouring lines; 0, or a label was out of range (loss.inc). */
+    /* `count` rows (inner == 1) or neighbouring lines; 0, or a label was out of range (loss.inc).
+     */
     int (*cross_entropy_forward)(const fc_cross_entropy* problem, int64_t count,
                                  const int64_t* target, const void* input, void* losses,
                                  double sums[2]);

@@ -16,11 +16,11 @@
 #include "kernels.h"
 
 #if defined(__AVX512F__)
-#define VECTOR_BYTES 64
+#    define VECTOR_BYTES 64
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
+#    define VECTOR_BYTES 32
 #else
-#define VECTOR_BYTES 16
+#    define VECTOR_BYTES 16
 #endif
 
 typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));

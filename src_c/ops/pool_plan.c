@@ -115,5 +115,6 @@ fc_planes fc_pool_planes(const fc_pool_plan* plan, const fc_pool_part* block,
                        .row_phase = phase_of[0],
                        .col_phase = phase_of[1],
                        .rows = plan->rows,
-                       .cols = plan->cols};
+                       .cols = plan->cols,
+                       .phase_stride = plan->rows * plan->cols};
 }
