@@ -82,6 +82,55 @@ cdef extern from "fastconv.h" nogil:
                                      double parameter, const void* grad_output,
                                      const void* saved, void* grad_input)
 
+    ctypedef enum fc_softmax:
+        FC_SOFTMAX
+        FC_LOG_SOFTMAX
+        FC_LOGSUMEXP
+
+    ctypedef struct fc_lines:
+        int64_t outer, size, inner
+
+    fc_status fc_softmax_forward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                 const void* input, void* output)
+    fc_status fc_softmax_backward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                  const void* grad_output, const void* saved,
+                                  const void* output, void* grad_input)
+
+    ctypedef struct fc_cross_entropy:
+        fc_lines lines
+        const int64_t* target
+        const void* weight
+        double weight_sum
+        double label_smoothing
+        int64_t ignore_index
+
+    fc_status fc_cross_entropy_forward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                       const void* input, void* losses, double* sums)
+    fc_status fc_cross_entropy_backward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                        const void* grad_losses, double scale,
+                                        const void* input, void* grad_input)
+
+    ctypedef struct fc_pool2d:
+        int64_t planes
+        int64_t[2] input
+        int64_t[2] output
+        int64_t[2] kernel
+        int64_t[2] stride
+        int64_t[2] padding
+        int64_t[2] dilation
+        int count_include_pad
+        int64_t divisor
+
+    fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                    void* output, int64_t* indices)
+    fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                    void* output)
+    fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
+                                   int64_t out_area, const void* grad_output,
+                                   const int64_t* indices, void* grad_input)
+    fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
+                                     const void* grad_output, void* grad_input)
+
 
 cdef inline int raise_status(fc_status status) except -1:
     """Map a status to an exception; ops words what it can know better."""

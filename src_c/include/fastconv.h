@@ -129,4 +129,68 @@ FC_API fc_status fc_activation_backward(fc_activation f, fc_dtype dtype, int64_t
                                         double parameter, const void* grad_output,
                                         const void* saved, void* grad_input);
 
+/* ---- softmax ------------------------------------------------------------------------------ */
+
+typedef enum { FC_SOFTMAX, FC_LOG_SOFTMAX, FC_LOGSUMEXP, FC_SOFTMAX_MODES } fc_softmax;
+
+/* An (outer, size, inner) array seen along its middle axis: outer * inner lines. */
+typedef struct {
+    int64_t outer, size, inner;
+} fc_lines;
+
+/* output has the input's shape; for the logsumexp (outer, inner). */
+FC_API fc_status fc_softmax_forward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                    const void* input, void* output);
+/* saved: the forward output; for the logsumexp its input, with `output` (outer, inner) beside it
+ * (NULL for the others) and grad_output (outer, inner). */
+FC_API fc_status fc_softmax_backward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                     const void* grad_output, const void* saved, const void* output,
+                                     void* grad_input);
+
+/* ---- cross-entropy ------------------------------------------------------------------------ */
+
+typedef struct {
+    fc_lines lines;        /* (samples, classes, positions) */
+    const int64_t* target; /* (samples, positions): labels, each below classes or ignore_index */
+    const void* weight;    /* (classes,) or NULL for ones */
+    double weight_sum;     /* of all classes */
+    double label_smoothing;
+    int64_t ignore_index;
+} fc_cross_entropy;
+
+/* losses (samples, positions), 0 where ignored. sums[0] is their sum, sums[1] the sum of the
+ * labels' weights, both in an order that depends on the shape alone. FC_ERROR_INDEX: a label is out
+ * of range. */
+FC_API fc_status fc_cross_entropy_forward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                          const void* input, void* losses, double sums[2]);
+/* grad_losses (samples, positions), or NULL: `scale` for every one. */
+FC_API fc_status fc_cross_entropy_backward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                           const void* grad_losses, double scale, const void* input,
+                                           void* grad_input);
+
+/* ---- pooling ------------------------------------------------------------------------------ */
+
+/* Planes of (height, width), one after the other; pairs are (along height, along width). Every
+ * window holds a cell of the input, and starts before the input's end. */
+typedef struct {
+    int64_t planes;
+    int64_t input[2], output[2];
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    int count_include_pad; /* averages: count the cells of the padding */
+    int64_t divisor;       /* averages: divide by this instead of counting; 0: count */
+} fc_pool2d;
+
+/* indices: of each maximum, flat in its plane; NULL if not wanted. */
+FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                       void* output, int64_t* indices);
+FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                       void* output);
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices.
+ * FC_ERROR_INDEX: one is outside its plane. */
+FC_API fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
+                                      int64_t out_area, const void* grad_output,
+                                      const int64_t* indices, void* grad_input);
+FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
+                                        const void* grad_output, void* grad_input);
+
 #endif

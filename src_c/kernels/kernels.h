@@ -37,6 +37,52 @@ typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
                                   const void* saved, void* grad_input);
 
+/* `count` lines: rows of input (lines->inner == 1), or neighbouring ones, whose first elements lie
+ * side by side (softmax.inc). */
+typedef void (*fc_softmax_kernel)(const fc_lines* lines, int64_t count, const void* input,
+                                  void* output);
+typedef void (*fc_softmax_kernel_backward)(const fc_lines* lines, int64_t count,
+                                           const void* grad_output, const void* saved,
+                                           const void* output, void* grad_input);
+
+/* Gradient of the losses: one a line, or (NULL) `scale` for all. */
+typedef struct {
+    const void* losses;
+    double scale;
+} fc_loss_gradient;
+
+/* Taps of pooling windows over filled planes (pool.inc): tap i of output p is
+ * planes[offset[i] + p], for p < pixels rounded up to a few whole vectors. */
+typedef struct {
+    int64_t taps, pixels;
+    const int64_t* offset;
+    const int64_t* place; /* of the tap in its window: flat, from the window's first cell */
+    int first;            /* start afresh, or from what the tile holds */
+} fc_pool_taps;
+
+/* A block of pooled outputs on its way from a tile to the output's rows. */
+typedef struct {
+    int64_t rows, cols, tile_cols, out_cols;
+    int64_t base, row_step, col_step;     /* maximum: index of each window's first cell */
+    const int64_t *row_first, *col_first; /* place of the first cell inside the input */
+    const double *row_count, *col_count;  /* average: the divisor is their product */
+} fc_pool_store;
+
+/* Cells that a window of an average counts along one axis (0: down, 1: along the row). A fixed
+ * divisor counts as the height of every window, with width 1. */
+static inline double fc_pool_count(const fc_pool2d* d, int axis, int64_t output) {
+    if (d->divisor) return axis == 0 ? (double)d->divisor : 1;
+    int64_t begin = output * d->stride[axis] - d->padding[axis];
+    int64_t end = begin + d->kernel[axis], limit = d->input[axis] + d->padding[axis];
+    if (!d->count_include_pad) limit = d->input[axis];
+    if (!d->count_include_pad && begin < 0) begin = 0;
+    return (double)((end < limit ? end : limit) - begin);
+}
+
+/* Where the taps of a window meet: the sum or the maximum of a tile, and the places. */
+typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
+                               void* places);
+
 typedef struct {
     int lanes;          /* elements in a vector */
     int mr, nr;         /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
@@ -65,6 +111,30 @@ typedef struct {
 
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];
+
+    fc_softmax_kernel softmax_forward[FC_SOFTMAX_MODES];
+    fc_softmax_kernel_backward softmax_backward[FC_SOFTMAX_MODES];
+    /* `count` rows (inner == 1) or neighbouring lines; 0, or a label was out of range (loss.inc).
+     */
+    int (*cross_entropy_forward)(const fc_cross_entropy* problem, int64_t count,
+                                 const int64_t* target, const void* input, void* losses,
+                                 double sums[2]);
+    int (*cross_entropy_backward)(const fc_cross_entropy* problem, int64_t count,
+                                  const int64_t* target, const fc_loss_gradient* grad,
+                                  const void* input, void* grad_input);
+
+    fc_pool_kernel max_taps, sum_taps;
+    void (*max_store)(const fc_pool_store* store, const void* tile, const void* places,
+                      void* output, int64_t* indices);
+    void (*average_store)(const fc_pool_store* store, const void* tile, void* output);
+    void (*mean_planes)(int64_t planes, int64_t area, double divisor, const void* input,
+                        void* output);
+    void (*max_row_plain)(const fc_pool2d* pool, int64_t out_row, const void* image, void* output,
+                          int64_t* indices);
+    int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,
+                       void* plane);
+    void (*average_backward)(const fc_pool2d* pool, int64_t first_row, int64_t last_row,
+                             const void* grad_output, void* grad_input);
 } fc_kernels_of_type;
 
 typedef struct {
