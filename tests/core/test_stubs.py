@@ -22,6 +22,8 @@ def stub_names(tree: ast.Module) -> dict[str, list[str] | None]:
     """Public name -> argument names of a function or of a class's __init__; None for a value."""
     names: dict[str, list[str] | None] = {}
     for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.startswith("_"):
+            continue  # for the checker alone
         if isinstance(node, ast.FunctionDef):
             names[node.name] = [argument.arg for argument in node.args.args]
         elif isinstance(node, ast.ClassDef):
