@@ -1,12 +1,10 @@
 """Rules of the C sources (DESIGN, "Who owns what" and "One source, every ISA")."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from structure import build_flags
 from structure.tree import C_FILES, ROOT, SOURCE, c_code, found, name
 
 #: Functions that may take more than seven arguments, and why they do.
@@ -26,17 +24,6 @@ FUNCTION = (
     r"^(?!typedef|return|else)[A-Za-z_][\w ]*[ *]"
     r"((?:NAME\((\w+)[^)]*\))|\w+)\(([^;{}()]*)\)\s*([{;])"
 )
-
-
-def build_flags() -> ModuleType:
-    """src_c/build_flags.py, which setup.py reads."""
-    spec = importlib.util.spec_from_file_location("build_flags", SOURCE / "build_flags.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
 
 
 def violations(pattern: str, *allowed: str) -> list[str]:
@@ -94,7 +81,7 @@ def code_lines(path: Path) -> list[str]:
 
 def test_instruction_sets_have_the_same_names_everywhere() -> None:
     listed = re.findall(r"^FC_ISA\((\w+),", c_code(SOURCE / "runtime/isa_list.inc"), flags=re.M)
-    built = [isa for _, isas in build_flags().ARCHITECTURES.values() for isa in isas]
+    built = [isa for _, isas in build_flags.load().ARCHITECTURES.values() for isa in isas]
     assert listed == built
 
 
