@@ -35,7 +35,7 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O
 # One row per architecture: the flags of the portable files, and of kernels/isa.c for each
 # instruction set. src_c/runtime/isa_list.inc and kernels/tiles.h hold the same names.
 X86_64 = ["-march=x86-64", "-mtune=generic"]
-AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX2 = ["-mavx2", "-mfma"]
 AVX512 = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma"]
 ARCHITECTURES = {
     "x86_64": (

@@ -85,6 +85,15 @@ def test_instruction_sets_have_the_same_names_everywhere() -> None:
     assert listed == built
 
 
+@pytest.mark.parametrize("isa", ["avx512", "avx2"])
+def test_the_cpu_is_asked_for_all_that_is_compiled_in(isa: str) -> None:
+    text = c_code(SOURCE / "runtime/cpu.c")
+    asked = text[text.index(f"int fc_cpu_has_{isa}") :].partition("\n}")[0]
+    flags = build_flags.load().ARCHITECTURES["x86_64"][1][isa]
+    used = {f[2:] for f in flags if f.startswith("-m") and "=" not in f}
+    assert set(re.findall(r'__builtin_cpu_supports\("(\w+)"\)', asked)) == used
+
+
 def functions(path: Path) -> list[tuple[str, int, int]]:
     """(name, arguments, lines) of every function that a file declares (0 lines) or defines."""
     result = []

@@ -91,14 +91,6 @@ def test_products_and_sums_are_contracted(
     assert sum(register in line for line in fused) > 100
 
 
-def test_avx512_holds_only_what_the_dispatcher_asks_for(code: dict[str, list[str]]) -> None:
-    """cpu.c asks for F, VL, BW, DQ and FMA; these are of later sets (VNNI, BF16, FP16, VBMI...)."""
-    later = (
-        r"^v(pdp|dpbf|p(shld|shrd|popcnt|compress[bw]|expand[bw]|ermi2b|ermt2b|ermb)|\w+ph$|gf2p)"
-    )
-    assert holding(later, code["avx512-isa"]) == []
-
-
 def test_nothing_runs_before_dispatch(objects: dict[str, Path]) -> None:
     """A constructor, or a global computed at load time, would run before the CPU is asked."""
     for path in objects.values():
