@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "fastconv.cli.train",
     "evaluate": "fastconv.cli.evaluate",
     "predict": "fastconv.cli.predict",
+    "bench": "fastconv.cli.bench",
 }
 
 

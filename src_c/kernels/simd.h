@@ -40,4 +40,13 @@ typedef int64_t int_f64;
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Keep a vector in a register: without this the compiler may load it again for every use. */
+#if defined(__x86_64__)
+#define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define KEEP(v) __asm__("" : "+w"(v))
+#else
+#define KEEP(v) (void)(v)
+#endif
+
 #endif
