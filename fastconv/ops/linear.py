@@ -56,6 +56,20 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
     return restore(output, input)
 
 
+def _grad_input(grad: Array, x: Array, w: Array) -> Array:
+    result = np.zeros(x.shape, x.dtype)
+    if grad.size and result.size:
+        core.grad_input(grad, w, result)
+    return result
+
+
+def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
+    result = np.zeros(w.shape, x.dtype)
+    if grad.size and result.size:
+        core.grad_weight(x, grad, result)
+    return result
+
+
 def linear_backward(
     grad_output: Any,
     input: Any,
@@ -83,16 +97,8 @@ def linear_backward(
         raise ValueError(f"grad_output: expected the output's shape {expected}, got {grad.shape}")
     if len(output_mask) != 3:
         raise ValueError(f"output_mask: expected (input, weight, bias), got {output_mask!r}")
-    empty = not (x.size and w.size)
-    results: list[Array | None] = [None, None, None]
-    if output_mask[0]:
-        results[0] = np.zeros(x.shape, x.dtype) if empty else np.empty(x.shape, x.dtype)
-        if not empty:
-            core.grad_input(grad, w, results[0])
-    if output_mask[1]:
-        results[1] = np.zeros(w.shape, x.dtype) if empty else np.empty(w.shape, x.dtype)
-        if not empty:
-            core.grad_weight(x, grad, results[1])
-    if output_mask[2]:
-        results[2] = grad.sum(axis=tuple(range(grad.ndim - 1)))
-    return LinearGradients(*(None if a is None else restore(a, input) for a in results))
+    return LinearGradients(
+        restore(_grad_input(grad, x, w), input) if output_mask[0] else None,
+        restore(_grad_weight(grad, x, w), input) if output_mask[1] else None,
+        restore(grad.sum(axis=tuple(range(grad.ndim - 1))), input) if output_mask[2] else None,
+    )

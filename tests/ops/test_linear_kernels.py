@@ -44,8 +44,7 @@ def test_error_bound(dtype):
 def test_same_bits_for_any_number_of_threads():
     generator = np.random.default_rng(2)
     x, w, g = (
-        generator.standard_normal(s).astype(np.float32)
-        for s in ((64, 800), (500, 800), (64, 500))
+        generator.standard_normal(s).astype(np.float32) for s in ((64, 800), (500, 800), (64, 500))
     )
     results = []
     for threads in (1, 2, 3, 8):
