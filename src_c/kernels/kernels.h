@@ -79,6 +79,20 @@ static inline double fc_pool_count(const fc_pool2d* d, int axis, int64_t output)
     return (double)((end < limit ? end : limit) - begin);
 }
 
+typedef enum { FC_POOL_MAX, FC_POOL_MAX_PLACED, FC_POOL_AVERAGE } fc_pool_mode;
+
+/* Outputs of `rows` rows whose windows lie in rows of `source` (pool_rows.inc): window (i, j)
+ * starts at source[i * row_step * pitch + j * col_step], col_step 1 or 2. Reads up to two vectors
+ * past the last row's end; `room` outputs from the first on may be written. */
+typedef struct {
+    fc_pool_mode mode;
+    int64_t rows, cols, room;
+    int64_t kernel[2], row_step, col_step, pitch;
+    int64_t above, left; /* rows and columns of padding before the first window's first cell */
+    int64_t width, base; /* of the image; flat index of the first window's first cell in it */
+    double divisor;
+} fc_pool_rows;
+
 /* Where the taps of a window meet: the sum or the maximum of a tile, and the places. */
 typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
                                void* places);
@@ -127,8 +141,13 @@ typedef struct {
     void (*max_store)(const fc_pool_store* store, const void* tile, const void* places,
                       void* output, int64_t* indices);
     void (*average_store)(const fc_pool_store* store, const void* tile, void* output);
+    void (*pool_rows)(const fc_pool_rows* rows, const void* source, void* output, int64_t* indices);
     void (*mean_planes)(int64_t planes, int64_t area, double divisor, const void* input,
                         void* output);
+    void (*max_planes)(int64_t planes, int64_t area, const void* input, void* output,
+                       int64_t* indices);
+    void (*spread_planes)(int64_t planes, int64_t area, double divisor, const void* grad_output,
+                          void* grad_input);
     void (*max_row_plain)(const fc_pool2d* pool, int64_t out_row, const void* image, void* output,
                           int64_t* indices);
     int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,

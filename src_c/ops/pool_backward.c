@@ -1,9 +1,7 @@
 /* Pooling backward, parallel over planes (and rows, for the average): every cell of the gradient
  * has one writer and one order of its sums. */
 #include <string.h>
-#include "../runtime/runtime.h"
-
-enum { RUN = 1 << 14 }; /* elements a task, at least */
+#include "pool_job.h"
 
 typedef struct {
     const fc_kernels_of_type* kernels;
@@ -38,7 +36,7 @@ fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area, 
                         .planes = planes,
                         .in_area = in_area,
                         .out_area = out_area,
-                        .part = fc_max(1, RUN / fc_max(1, in_area + out_area)),
+                        .part = fc_max(1, FC_POOL_RUN / fc_max(1, in_area + out_area)),
                         .grad_output = grad_output,
                         .indices = indices,
                         .grad_input = grad_input};
@@ -56,6 +54,17 @@ static fc_status run_average(void* context, int64_t index) {
     return FC_OK;
 }
 
+/* One window a plane: its gradient, shared out. */
+static fc_status run_whole(void* context, int64_t index) {
+    const backward_job* job = context;
+    const int64_t first = index * job->part;
+    job->kernels->spread_planes(fc_min(job->part, job->planes - first), job->in_area,
+                                fc_pool_count(job->pool, 0, 0) * fc_pool_count(job->pool, 1, 0),
+                                job->grad_output + (size_t)first * job->element,
+                                job->grad_input + (size_t)(first * job->in_area) * job->element);
+    return FC_OK;
+}
+
 fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype, const void* grad_output,
                                  void* grad_input) {
     backward_job job = {.kernels = fc_kernels_for(dtype),
@@ -66,7 +75,13 @@ fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype, const vo
                         .out_area = pool->output[0] * pool->output[1],
                         .grad_output = grad_output,
                         .grad_input = grad_input};
-    job.part = fc_min(pool->input[0], fc_max(1, RUN / fc_max(1, pool->input[1])));
+    if (pool->planes < 1) return FC_OK;
+    if (fc_pool_covers_plane(pool)) {
+        job.part = fc_pool_planes_a_task(pool);
+        return fc_parallel_for(fc_ceil_div(job.planes, job.part),
+                               (double)job.planes * (double)job.in_area, run_whole, &job);
+    }
+    job.part = fc_min(pool->input[0], fc_max(1, FC_POOL_RUN / fc_max(1, pool->input[1])));
     job.parts = fc_ceil_div(pool->input[0], job.part);
     const double work = (double)pool->planes * (double)job.in_area *
                         (4 + (double)pool->kernel[1] / (double)pool->stride[1]);
