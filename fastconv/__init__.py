@@ -24,7 +24,7 @@ from fastconv.ops import *  # noqa: F403
 
 _SUBMODULES = ("data", "models", "nn", "optim", "reference", "testing", "training")
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "__version__",
     "get_include",
     "get_num_threads",

@@ -12,7 +12,14 @@ from fastconv._core.runtime import (
 )
 from fastconv._version import __version__
 
-__all__ = ["get_include", "get_num_threads", "num_threads", "set_num_threads", "show_config"]
+__all__ = [
+    "get_include",
+    "get_num_threads",
+    "num_threads",
+    "selected_isa",
+    "set_num_threads",
+    "show_config",
+]
 
 
 @contextmanager

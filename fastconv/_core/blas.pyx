@@ -7,6 +7,7 @@ not possible (another BLAS), slabs run one after the other and BLAS may use its 
 """
 
 import ctypes
+import os
 import threading
 
 import scipy.linalg.cython_blas as cython_blas
@@ -69,9 +70,19 @@ class _Serial:
             if self.inside == 0 and self.before != 1:
                 self.set(self.before)
 
+    def in_child(self):
+        """After a fork, with the lock held: the threads that were inside stayed with the parent."""
+        if self.inside and self.before != 1:
+            self.set(self.before)
+        self.inside = 0
+        self.lock.release()
+
 
 _functions = _thread_functions()
 _serial = _Serial(_functions)
+# A child must not inherit the lock from a thread that it does not have, nor OpenBLAS half changed.
+os.register_at_fork(before=_serial.lock.acquire, after_in_parent=_serial.lock.release,
+                    after_in_child=_serial.in_child)
 blas.gemm[0] = routine("sgemm")
 blas.gemm[1] = routine("dgemm")
 blas.concurrent = _functions is not None

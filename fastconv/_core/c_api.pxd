@@ -73,6 +73,17 @@ cdef extern from "fastconv.h" nogil:
                                            const void* grad_output, void* grad_weight)
     int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype)
 
+    ctypedef struct fc_linear:
+        int64_t rows, in_features, out_features
+
+    fc_status fc_linear_forward(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                const void* weight, const void* bias, void* output)
+    fc_status fc_linear_grad_input(const fc_linear* linear, fc_dtype dtype,
+                                   const void* grad_output, const void* weight,
+                                   void* grad_input)
+    fc_status fc_linear_grad_weight(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                    const void* grad_output, void* grad_weight)
+
     ctypedef enum fc_activation:
         FC_ACTIVATIONS
 

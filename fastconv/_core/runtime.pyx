@@ -60,7 +60,7 @@ def fail_allocation(n):
 
 def _configure_from_environment():
     isa = os.environ.get("FASTCONV_ISA")
-    name = isa.encode() if isa else None
+    name = os.fsencode(isa) if isa else None
     if fc_select_isa(<const char*>name if isa else NULL) != FC_OK:
         known = ", ".join(
             key + ("" if supported else " (not on this CPU)")

@@ -6,6 +6,7 @@ is (`scale`), since the whole would take minutes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def convolutions() -> list[Operation]:
     forward = [
         Operation(
             f"conv2d {algorithm}", problem,
-            lambda algorithm=algorithm: fc.conv2d(x, w, b, algorithm=algorithm),  # type: ignore[misc]
+            partial(fc.conv2d, x, w, b, algorithm=algorithm),
             plain, scale, lambda: textbook.conv2d(x, w, b),
         )
         for algorithm in ("auto", "direct", "im2col", "fft")
@@ -101,20 +102,15 @@ def poolings() -> list[Operation]:
 def elementwise() -> list[Operation]:
     """Activations of (32, 16, 28, 28)."""
     (x,) = _arrays((32, 16, 28, 28))
-    books: dict[str, Callable[[Any], Any]] = {
-        "relu": lambda x: np.maximum(x, 0),
-        "sigmoid": textbook.sigmoid,
-        "tanh": np.tanh,
-    }
+    rows: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]]] = [
+        ("relu", fc.relu, reference.relu, lambda x: np.maximum(x, 0)),
+        ("sigmoid", fc.sigmoid, reference.sigmoid, textbook.sigmoid),
+        ("tanh", fc.tanh, reference.tanh, np.tanh),
+    ]
     return [
-        Operation(
-            name, "(32,16,28,28)",
-            lambda ours=getattr(fc, name): ours(x),  # type: ignore[misc]
-            lambda slow=getattr(reference, name): slow(x[:1]), 32,  # type: ignore[misc]
-            lambda book=book: book(x),  # type: ignore[misc]
-        )
-        for name, book in books.items()
-    ]  # fmt: skip
+        Operation(name, "(32,16,28,28)", partial(f, x), partial(slow, x[:1]), 32, partial(book, x))
+        for name, f, slow, book in rows
+    ]
 
 
 def classifiers() -> list[Operation]:

@@ -32,9 +32,7 @@ def _geometry(
     dilation: Any, groups: Any, layout: str,
 ) -> Conv2dGeometry:  # fmt: skip
     try:
-        return conv2d_geometry(
-            input_shape, weight_shape, stride, padding, dilation, groups, layout
-        )
+        return conv2d_geometry(input_shape, weight_shape, stride, padding, dilation, groups, layout)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise

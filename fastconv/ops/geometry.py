@@ -204,9 +204,7 @@ def conv2d_geometry(
     pads = _as_padding(padding, kernel, steps, spread)
     batch, channels, height, width = (input_shape[layout.index(axis)] for axis in "NCHW")
     size = height, width
-    rows, cols = (
-        output_length(size[i], kernel[i], steps[i], spread[i], pads[i]) for i in range(2)
-    )
+    rows, cols = (output_length(size[i], kernel[i], steps[i], spread[i], pads[i]) for i in range(2))
     if rows < 1 or cols < 1:
         span = tuple(spread[i] * (kernel[i] - 1) + 1 for i in range(2))
         padded = tuple(size[i] + sum(pads[i]) for i in range(2))

@@ -1,9 +1,10 @@
-"""The fully connected layer: a product with the weights, over NumPy's BLAS."""
+"""The fully connected layer: a product with the weights, on the convolution's kernels."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._core import linear as core
 from fastconv.ops.arrays import Array, as_floats, restore
 
 
@@ -42,15 +43,31 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
     array([[21., 37.]])
     """
     x, w = _operands(input, weight)
-    output = np.matmul(x, w.T)
-    if bias is not None:
-        b = as_floats("bias", bias, x.dtype)
-        if b.shape != w.shape[:1]:
-            raise ValueError(
-                f"bias: expected shape {w.shape[:1]}, one for each output feature, got {b.shape}"
-            )
-        output += b
+    b = None if bias is None else as_floats("bias", bias, x.dtype)
+    if b is not None and b.shape != w.shape[:1]:
+        raise ValueError(
+            f"bias: expected shape {w.shape[:1]}, one for each output feature, got {b.shape}"
+        )
+    output = np.empty((*x.shape[:-1], w.shape[0]), x.dtype)
+    if x.size and w.size:
+        core.forward(x, w, b, output)
+    else:
+        output[...] = 0 if b is None else b
     return restore(output, input)
+
+
+def _grad_input(grad: Array, x: Array, w: Array) -> Array:
+    result = np.zeros(x.shape, x.dtype)
+    if grad.size and result.size:
+        core.grad_input(grad, w, result)
+    return result
+
+
+def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
+    result = np.zeros(w.shape, x.dtype)
+    if grad.size and result.size:
+        core.grad_weight(x, grad, result)
+    return result
 
 
 def linear_backward(
@@ -80,9 +97,8 @@ def linear_backward(
         raise ValueError(f"grad_output: expected the output's shape {expected}, got {grad.shape}")
     if len(output_mask) != 3:
         raise ValueError(f"output_mask: expected (input, weight, bias), got {output_mask!r}")
-    rows = grad.reshape(-1, w.shape[0]) if grad.size else grad.reshape(0, w.shape[0])
-    inputs = x.reshape(-1, w.shape[1]) if x.size else x.reshape(rows.shape[0], w.shape[1])
-    grad_input = restore(np.matmul(grad, w), input) if output_mask[0] else None
-    grad_weight = restore(np.matmul(rows.T, inputs), input) if output_mask[1] else None
-    grad_bias = restore(rows.sum(axis=0), input) if output_mask[2] else None
-    return LinearGradients(grad_input, grad_weight, grad_bias)
+    return LinearGradients(
+        restore(_grad_input(grad, x, w), input) if output_mask[0] else None,
+        restore(_grad_weight(grad, x, w), input) if output_mask[1] else None,
+        restore(grad.sum(axis=tuple(range(grad.ndim - 1))), input) if output_mask[2] else None,
+    )

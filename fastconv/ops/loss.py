@@ -33,7 +33,7 @@ class _Problem:
         return shape[0], shape[1], math.prod(shape[2:])
 
     @property
-    def options(self) -> tuple[Any, ...]:
+    def options(self) -> tuple[Array, Array, Array | None, float, float, int]:
         """What the core takes between the shape and its outputs."""
         return (
             self.input,

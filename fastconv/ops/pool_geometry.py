@@ -79,10 +79,8 @@ def _pool2d_geometry(
     if len(input_shape) not in (3, 4):
         raise ValueError(f"input: expected (N, C, H, W) or (C, H, W), got shape {input_shape}")
     sizes = [
-        _pooled_size(*numbers, ceil_mode)
-        for numbers in zip(
-            ("height", "width"), input_shape[-2:], kernel, stride, padding, dilation, strict=True
-        )
+        _pooled_size(side, size, kernel[i], stride[i], padding[i], dilation[i], ceil_mode)
+        for i, (side, size) in enumerate(zip(("height", "width"), input_shape[-2:], strict=True))
     ]
     output_shape = (*input_shape[:-2], sizes[0], sizes[1])
     check_size("output", output_shape)

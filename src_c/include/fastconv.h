@@ -110,6 +110,24 @@ FC_API fc_status fc_conv2d_im2col_grad_weight(const fc_conv2d* conv, fc_dtype dt
                                               const void* grad_output, void* grad_weight);
 FC_API int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype);
 
+/* ---- the fully connected layer ------------------------------------------------------------ */
+
+/* Row-major input (rows, in), weight (out, in), output (rows, out); no size may be 0. */
+typedef struct {
+    int64_t rows, in_features, out_features;
+} fc_linear;
+
+/* output = input weight^T + bias; bias may be NULL. */
+FC_API fc_status fc_linear_forward(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                   const void* weight, const void* bias, void* output);
+/* grad_input = grad_output weight */
+FC_API fc_status fc_linear_grad_input(const fc_linear* linear, fc_dtype dtype,
+                                      const void* grad_output, const void* weight,
+                                      void* grad_input);
+/* grad_weight = grad_output^T input */
+FC_API fc_status fc_linear_grad_weight(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                       const void* grad_output, void* grad_weight);
+
 /* ---- elementwise activations -------------------------------------------------------------- */
 
 /* The rows are in kernels/activations.inc. */

@@ -42,11 +42,11 @@ typedef int64_t int_f64;
 
 /* Keep a vector in a register: without this the compiler may load it again for every use. */
 #if defined(__x86_64__)
-#define KEEP(v) __asm__("" : "+v"(v))
+#    define KEEP(v) __asm__("" : "+v"(v))
 #elif defined(__aarch64__)
-#define KEEP(v) __asm__("" : "+w"(v))
+#    define KEEP(v) __asm__("" : "+w"(v))
 #else
-#define KEEP(v) (void)(v)
+#    define KEEP(v) (void)(v)
 #endif
 
 #endif

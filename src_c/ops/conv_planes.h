@@ -24,8 +24,8 @@ typedef struct {
     int64_t* phase;     /* [phases] source distance of the phase's first element */
 } fc_axis;
 
-/* Room for the arrays of both axes, in the caller's plan slot. Every convolution starts here, so this
- * is also where one without any product to sum is refused. */
+/* Room for the arrays of both axes, in the caller's plan slot. Every convolution starts here, so
+ * this is also where one without any product to sum is refused. */
 typedef struct {
     int64_t *vertical, *horizontal;
 } fc_axis_memory;

@@ -43,9 +43,10 @@ static fc_status sum_part(void* context, int64_t index) {
     }
     if (job->dtype == FC_FLOAT32)
         SUM(float)
-        else SUM(double)
+    else
+        SUM(double)
 #undef SUM
-            if (infinite) atomic_store(&job->infinite, 1);
+    if (infinite) atomic_store(&job->infinite, 1);
     return FC_OK;
 }
 

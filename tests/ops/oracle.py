@@ -1,4 +1,4 @@
-"""A quick convolution in NumPy float64, tap by tap, for cases too large for the plain-Python oracle.
+"""A quick convolution in NumPy float64, by taps, for cases too large for the plain-Python oracle.
 
 It is held against `fastconv.reference` in test_conv.py before anything is held against it.
 """

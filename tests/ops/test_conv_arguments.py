@@ -179,9 +179,7 @@ def test_output_mask():
     length=st.integers(1, 40), kernel=st.integers(1, 9), stride=st.integers(1, 9),
     dilation=st.integers(1, 5), before=st.integers(0, 9), after=st.integers(0, 9),
 )  # fmt: skip
-def test_output_length_counts_the_windows_that_fit(
-    length, kernel, stride, dilation, before, after
-):
+def test_output_length_counts_the_windows_that_fit(length, kernel, stride, dilation, before, after):
     span = dilation * (kernel - 1) + 1
     windows = len(range(0, length + before + after - span + 1, stride))
     assert output_length(length, kernel, stride, dilation, (before, after)) == windows
@@ -205,12 +203,13 @@ junk = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(stride=junk, padding=junk, dilation=junk, groups=junk)
 def test_junk_is_refused_with_the_right_exception(stride, padding, dilation, groups):
+    said = ""
     try:
         result = fc.conv2d(X, W, None, stride, padding, dilation, groups)
     except (TypeError, ValueError) as error:
-        assert any(word in str(error) for word in ("stride", "padding", "dilation", "groups", "kernel"))
-    else:
-        assert result.shape[:2] == (2, 4)
+        said = str(error)
+    names = ("stride", "padding", "dilation", "groups", "kernel")
+    assert any(name in said for name in names) if said else result.shape[:2] == (2, 4)
 
 
 def test_as_pair():

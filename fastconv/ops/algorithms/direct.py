@@ -25,11 +25,6 @@ def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     return None
 
 
-def trusted(geometry: Conv2dGeometry) -> bool:
-    """May "auto" take it? Always: it is a plain sum."""
-    return True
-
-
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
     """Bytes of scratch that a thread needs, the largest over the three passes."""
     double = dtype.itemsize == 8
@@ -76,15 +71,11 @@ def forward(
     core.direct_forward(geometry.core, input, weight, bias, relu, output)
 
 
-def grad_input(
-    geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array
-) -> None:
+def grad_input(geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array) -> None:
     """Write the gradient with respect to the input to `result`."""
     core.direct_grad_input(geometry.core, grad_output, weight, result)
 
 
-def grad_weight(
-    geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array
-) -> None:
+def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:
     """Write the gradient with respect to the weight to `result`."""
     core.direct_grad_weight(geometry.core, input, grad_output, result)

@@ -5,9 +5,9 @@
     start + sum(seconds_i * feature_i) / threads ** exponent
 
 with each algorithm's `features` (work in FMAs, elements copied, ...) and the constants of `costs.py`,
-which `benchmarks/calibrate.py` measures and fits. It leaves alone an algorithm that a module does not
-call `trusted` for a geometry: "fft" is, for large kernels only, because its error is relative to a
-whole tile. Such a one is taken where it is asked for, or where it alone can do the problem.
+which `benchmarks/calibrate.py` measures and fits. "fft", whose error is relative to a whole tile, is
+weighed for kernels of at least LARGE_KERNEL taps only; else it is taken where it is asked for, or
+where it alone can do the problem.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,10 @@ def load(name: str) -> ModuleType:
     """Import an algorithm's module; fft brings scipy.fft with it, so only when it is needed."""
     return import_module(f"fastconv.ops.algorithms.{name}")
 
+
+#: Taps a phase of the stride from which "fft" is weighed: a direct sum so long is bounded no better,
+#: and below it exactness is worth more than the time.
+LARGE_KERNEL = 121
 
 #: Verdict on an algorithm that "auto" leaves to those who ask for it.
 UNTRUSTED = "only if asked for: its error is relative to a whole tile"
@@ -99,6 +103,13 @@ def estimate(
     return start + sum(s * w for s, w in zip(seconds, work, strict=True)) / threads**exponent
 
 
+def trusted(name: str, geometry: Conv2dGeometry) -> bool:
+    """May "auto" take this algorithm for its speed?"""
+    phases = geometry.stride[0] * geometry.stride[1]
+    large = geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases
+    return name != "fft" or large
+
+
 def _consider(
     name: str, geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str, isa: str, threads: int
 ) -> Candidate:
@@ -107,7 +118,7 @@ def _consider(
     if reason:
         return Candidate(name, None, f"can't: {reason}")
     seconds = estimate(module, geometry, dtype, which, isa, threads)
-    if not module.trusted(geometry):
+    if not trusted(name, geometry):
         return Candidate(name, seconds, UNTRUSTED)
     return Candidate(name, seconds, "slower")
 
@@ -143,7 +154,11 @@ def select(
         chosen, reason = _known(algorithm), "there is no product to sum"
         chosen = "direct" if chosen == "auto" else chosen
     elif algorithm == "auto":
-        candidates = [_consider(n, geometry, dtype, which, isa, threads) for n in ALGORITHMS]
+        arguments = geometry, dtype, which, isa, threads
+        names = [n for n in ALGORITHMS if explain or trusted(n, geometry)]
+        candidates = [_consider(n, *arguments) for n in names]
+        if not explain and all(c.seconds is None for c in candidates):
+            candidates = [_consider(n, *arguments) for n in ALGORITHMS]
         chosen, reason = _choose(candidates)
     else:
         chosen, reason = _named(algorithm, geometry, dtype), "as asked"

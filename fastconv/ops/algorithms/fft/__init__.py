@@ -44,9 +44,6 @@ from fastconv.ops.arrays import Array
 
 name = "fft"
 
-#: Taps a phase from which "auto" may choose this algorithm.
-LARGE_KERNEL = 121
-
 
 def rejects(geometry: Any, dtype: Any) -> str | None:
     """Return why this algorithm cannot do the problem, or None: it does all that have numbers."""
@@ -75,15 +72,6 @@ def flops(geometry: Any, dtype: Any, pass_: str) -> float:
     return plan.transform_flops() + 8.0 * plan.multiply_adds()
 
 
-def trusted(geometry: Any) -> bool:
-    """May "auto" take it? Only for kernels so large that a direct sum is bounded no better.
-
-    Below `LARGE_KERNEL` taps a phase the exactness of a direct sum is worth more than the time.
-    """
-    phases = geometry.stride[0] * geometry.stride[1]
-    return bool(geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases)
-
-
 def features(geometry: Any, dtype: Any, which: str) -> list[float]:
     """Return the work that the cost model weighs: the planner's own estimate of a pass."""
     return [make_plan(geometry, dtype, which).clock()]
@@ -93,7 +81,9 @@ def error_bound(geometry: Any, dtype: Any) -> tuple[float, str]:
     """Return the factor of the bound in this module's docstring, the largest of the passes."""
     plans = [make_plan(geometry, dtype, pass_) for pass_ in PASSES]
     area = max(plan.rows.length * plan.columns.length for plan in plans)
-    return float(np.finfo(dtype).eps) * log2(2 * area), "sum over channels ||x||_2 ||w||_2 (of a tile)"
+    return float(np.finfo(dtype).eps) * log2(
+        2 * area
+    ), "sum over channels ||x||_2 ||w||_2 (of a tile)"
 
 
 @contextmanager

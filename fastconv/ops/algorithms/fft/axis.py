@@ -99,7 +99,9 @@ class Axis:
         stop = min(self.reach, -((origin - self.size) // step))
         if stop <= first:
             return slice(0, 0), slice(0, 0)
-        return slice(origin + step * first, origin + step * (stop - 1) + 1, step), slice(first, stop)
+        return slice(origin + step * first, origin + step * (stop - 1) + 1, step), slice(
+            first, stop
+        )
 
     def output_slice(self, out_phase: int, tile: int) -> tuple[slice, slice]:
         """Where a tile's outputs lie in the plane, and which of the tile's outputs exist."""
