@@ -4,9 +4,9 @@ Arrays of any shape with at least one axis, float32, float64 or float16. The lar
 line is subtracted first (notes 004, eq. 6.11), so nothing overflows. NaN spreads over its line; a
 line of -inf alone, or with +inf, gives NaN as in PyTorch (`logsumexp`: -inf and +inf).
 
-Error bounds: with u = 2^-24 (float32) or 2^-53 and n entries a line, `softmax` is within
-(n + 8 + |x_k - max|) u relative to each result (subnormal ones: plus one smallest subnormal), the
-logarithms within (n + 8 + |x_k| + |max|) u absolutely.
+Error bounds, with u = 2^-24 (float32) or 2^-53 and n entries a line: `softmax` is within
+(n + 8 + |x_k - max|) u relative to each result (a subnormal one: and one smallest subnormal),
+`log_softmax` within (n + 12 + 2 |x_k - max|) u, `logsumexp` within (n + 12 + |max|) u, absolutely.
 """
 
 import math

@@ -152,8 +152,9 @@ typedef struct {
                           int64_t* indices);
     int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,
                        void* plane);
-    void (*average_backward)(const fc_pool2d* pool, int64_t first_row, int64_t last_row,
-                             const void* grad_output, void* grad_input);
+    /* counted: the pool as given, from which the divisors follow */
+    void (*average_backward)(const fc_pool2d* pool, const fc_pool2d* counted, int64_t first_row,
+                             int64_t last_row, const void* grad_output, void* grad_input);
 } fc_kernels_of_type;
 
 typedef struct {

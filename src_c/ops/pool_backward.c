@@ -5,7 +5,7 @@
 
 typedef struct {
     const fc_kernels_of_type* kernels;
-    const fc_pool2d* pool; /* average only */
+    const fc_pool2d *pool, *counted; /* average only: as in fc_pool_job */
     size_t element;
     int64_t planes, in_area, out_area;
     int64_t part, parts; /* planes a task (max); rows a task and tasks a plane (average) */
@@ -47,7 +47,8 @@ fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area, 
 static fc_status run_average(void* context, int64_t index) {
     const backward_job* job = context;
     const int64_t plane = index / job->parts, first = index % job->parts * job->part;
-    job->kernels->average_backward(job->pool, first, fc_min(first + job->part, job->pool->input[0]),
+    const int64_t last = fc_min(first + job->part, job->pool->input[0]);
+    job->kernels->average_backward(job->pool, job->counted, first, last,
                                    job->grad_output +
                                        (size_t)(plane * job->out_area) * job->element,
                                    job->grad_input + (size_t)(plane * job->in_area) * job->element);
@@ -59,23 +60,26 @@ static fc_status run_whole(void* context, int64_t index) {
     const backward_job* job = context;
     const int64_t first = index * job->part;
     job->kernels->spread_planes(fc_min(job->part, job->planes - first), job->in_area,
-                                fc_pool_count(job->pool, 0, 0) * fc_pool_count(job->pool, 1, 0),
+                                fc_pool_count(job->counted, 0, 0) *
+                                    fc_pool_count(job->counted, 1, 0),
                                 job->grad_output + (size_t)first * job->element,
                                 job->grad_input + (size_t)(first * job->in_area) * job->element);
     return FC_OK;
 }
 
-fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype, const void* grad_output,
+fc_status fc_avg_pool2d_backward(const fc_pool2d* counted, fc_dtype dtype, const void* grad_output,
                                  void* grad_input) {
+    if (counted->planes < 1) return FC_OK;
+    const fc_pool2d clipped = fc_pool_clip(counted), *pool = &clipped;
     backward_job job = {.kernels = fc_kernels_for(dtype),
                         .pool = pool,
+                        .counted = counted,
                         .element = fc_dtype_size(dtype),
                         .planes = pool->planes,
                         .in_area = pool->input[0] * pool->input[1],
                         .out_area = pool->output[0] * pool->output[1],
                         .grad_output = grad_output,
                         .grad_input = grad_input};
-    if (pool->planes < 1) return FC_OK;
     if (fc_pool_covers_plane(pool)) {
         job.part = fc_pool_planes_a_task(pool);
         return fc_parallel_for(fc_ceil_div(job.planes, job.part),

@@ -21,9 +21,9 @@ static fc_status run_whole(void* context, int64_t index) {
     const int64_t count = fc_min(fc_pool_planes_a_task(pool), pool->planes - first);
     char* output = job->output + (size_t)first * job->element;
     if (job->mode == FC_POOL_AVERAGE)
-        job->kernels->mean_planes(count, area,
-                                  fc_pool_count(pool, 0, 0) * fc_pool_count(pool, 1, 0),
-                                  fc_pool_image(job, first), output);
+        job->kernels->mean_planes(
+            count, area, fc_pool_count(job->counted, 0, 0) * fc_pool_count(job->counted, 1, 0),
+            fc_pool_image(job, first), output);
     else
         job->kernels->max_planes(count, area, fc_pool_image(job, first), output,
                                  job->indices ? job->indices + first : NULL);
@@ -31,14 +31,15 @@ static fc_status run_whole(void* context, int64_t index) {
 }
 
 static fc_status forward(fc_pool_job job, fc_dtype dtype) {
-    const fc_pool2d* pool = job.pool;
+    if (job.counted->planes < 1) return FC_OK;
+    const fc_pool2d clipped = fc_pool_clip(job.counted), *pool = &clipped;
     const double taps = (double)pool->kernel[0] * (double)pool->kernel[1];
     const double outputs = (double)pool->output[0] * (double)pool->output[1];
     const double area = (double)pool->input[0] * (double)pool->input[1];
     const double reach =
         (double)(pool->kernel[0] - 1) * (double)pool->dilation[0] * (double)pool->input[1] +
         (double)(pool->kernel[1] - 1) * (double)pool->dilation[1];
-    if (pool->planes < 1) return FC_OK;
+    job.pool = pool;
     job.kernels = fc_kernels_for(dtype);
     job.element = fc_dtype_size(dtype);
     job.work = (double)pool->planes * (2 * area + outputs * taps);
@@ -52,7 +53,7 @@ static fc_status forward(fc_pool_job job, fc_dtype dtype) {
 
 fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                 void* output, int64_t* indices) {
-    return forward((fc_pool_job){.pool = pool,
+    return forward((fc_pool_job){.counted = pool,
                                  .mode = indices ? FC_POOL_MAX_PLACED : FC_POOL_MAX,
                                  .input = input,
                                  .output = output,
@@ -63,6 +64,6 @@ fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const voi
 fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                 void* output) {
     return forward(
-        (fc_pool_job){.pool = pool, .mode = FC_POOL_AVERAGE, .input = input, .output = output},
+        (fc_pool_job){.counted = pool, .mode = FC_POOL_AVERAGE, .input = input, .output = output},
         dtype);
 }

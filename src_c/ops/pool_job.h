@@ -8,7 +8,8 @@ enum { FC_POOL_RUN = 1 << 14 }; /* input elements a task, at least */
 
 typedef struct {
     const fc_kernels_of_type* kernels;
-    const fc_pool2d* pool;
+    const fc_pool2d* pool;    /* without taps that only ever meet padding */
+    const fc_pool2d* counted; /* as given: what averages divide by */
     size_t element;
     fc_pool_mode mode;
     double work;
@@ -26,6 +27,22 @@ fc_status fc_pool_by_planes(const fc_pool_job* job);
 
 static inline const char* fc_pool_image(const fc_pool_job* job, int64_t plane) {
     return job->input + (size_t)(plane * job->pool->input[0] * job->pool->input[1]) * job->element;
+}
+
+/* The same pooling without the taps at either end of a window that meet padding in every output: a
+ * window may be far larger than the image. The padding before it shrinks alike, below zero if the
+ * first tap left begins inside. */
+static inline fc_pool2d fc_pool_clip(const fc_pool2d* pool) {
+    fc_pool2d clipped = *pool;
+    for (int axis = 0; axis < 2; axis++) {
+        const int64_t d = pool->dilation[axis];
+        const int64_t end = fc_ceil_div(pool->input[axis] + pool->padding[axis], d);
+        const int64_t before = pool->padding[axis] - (pool->output[axis] - 1) * pool->stride[axis];
+        const int64_t begin = before > 0 ? fc_ceil_div(before, d) : 0;
+        clipped.kernel[axis] = fc_min(pool->kernel[axis], end) - begin;
+        clipped.padding[axis] = pool->padding[axis] - begin * d;
+    }
+    return clipped;
 }
 
 /* One window, which is the whole plane? */

@@ -64,7 +64,7 @@ static void store(const planes_job* whole, const fc_pool_part* block, const pool
             void* table = axis == 0 ? s->by_row : s->by_col;
             const int64_t output = block->first[axis] + i;
             if (job->mode == FC_POOL_AVERAGE)
-                ((double*)table)[i] = fc_pool_count(pool, axis, output);
+                ((double*)table)[i] = fc_pool_count(job->counted, axis, output);
             else
                 ((int64_t*)table)[i] =
                     first_inside(pool, axis, output) * (axis == 0 ? pool->input[1] : 1);

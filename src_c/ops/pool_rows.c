@@ -22,13 +22,14 @@ static int64_t span(const fc_pool2d* pool, int axis, int64_t outputs) {
 }
 
 /* Does every window of the average have the same divisor? */
-static int uniform(const fc_pool2d* pool) {
-    if (pool->divisor) return 1;
+static int uniform(const fc_pool2d* counted) {
+    if (counted->divisor) return 1;
     for (int axis = 0; axis < 2; axis++) {
-        const int64_t end = span(pool, axis, pool->output[axis]) - pool->padding[axis];
-        const int64_t limit =
-            pool->input[axis] + (pool->count_include_pad ? pool->padding[axis] : 0);
-        if (end > limit || (pool->padding[axis] && !pool->count_include_pad)) return 0;
+        const int64_t padding = counted->padding[axis];
+        const int64_t end = span(counted, axis, counted->output[axis]) - padding;
+        const int64_t limit = counted->input[axis] + (counted->count_include_pad ? padding : 0);
+        if (counted->output[axis] == 1) continue;
+        if (end > limit || (padding && !counted->count_include_pad)) return 0;
     }
     return 1;
 }
@@ -38,7 +39,7 @@ int fc_pool_rows_can(const fc_pool_job* job) {
     if (pool->stride[1] > 2 && pool->output[1] > 1) return 0;
     for (int axis = 0; axis < 2; axis++)
         if (pool->dilation[axis] > 1 && pool->kernel[axis] > 1) return 0;
-    if (job->mode == FC_POOL_AVERAGE && !uniform(pool)) return 0;
+    if (job->mode == FC_POOL_AVERAGE && !uniform(job->counted)) return 0;
     return pool->kernel[0] <= ROW_BYTES / (int64_t)job->element &&
            span(pool, 1, pool->output[1]) <= ROW_BYTES / (int64_t)job->element / pool->kernel[0];
 }
@@ -121,7 +122,8 @@ fc_status fc_pool_by_rows(const fc_pool_job* job) {
                                 .pitch = pool->input[1],
                                 .left = pool->padding[1],
                                 .width = pool->input[1],
-                                .divisor = fc_pool_count(pool, 0, 0) * fc_pool_count(pool, 1, 0)};
+                                .divisor = fc_pool_count(job->counted, 0, 0) *
+                                           fc_pool_count(job->counted, 1, 0)};
     for (int axis = 0; axis < 2; axis++)
         if (pool->padding[axis] || span(pool, axis, pool->output[axis]) > pool->input[axis])
             whole.padded = 1;
