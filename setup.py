@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,6 +36,18 @@ CORE = Path("fastconv/_core")
 LIBRARY = "libfastconv.so"
 
 
+def require_machine() -> None:
+    """Stop with an explanation where the library can't be built."""
+    if sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
+        sys.exit(
+            f"fastconv can't be built for {sys.platform} on {platform.machine()}, but on Linux for "
+            f"{' and '.join(ARCHITECTURES)}. A new architecture is a row in src_c/build_flags.py."
+        )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        sys.exit(f"fastconv needs Python's headers: {header} is missing (Debian: python3-dev)")
+
+
 class BuildWithLibrary(build_ext):
     """build_ext that first builds the shared C library beside the extension modules."""
 
@@ -45,6 +58,7 @@ class BuildWithLibrary(build_ext):
 
     def build_extensions(self) -> None:
         """Build the library, then the modules that link to it."""
+        require_machine()
         library_folder = self.build_library()
         for extension in self.extensions:
             extension.library_dirs.append(str(library_folder))
@@ -115,12 +129,6 @@ def extension(path: Path) -> Extension:
         depends=[*map(str, HEADERS.iterdir()), *map(str, CORE.glob("*.pxd"))],
     )
 
-
-if sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
-    sys.exit(
-        f"fastconv can't be built for {sys.platform} on {platform.machine()}, but on Linux for "
-        f"{' and '.join(ARCHITECTURES)}. A new architecture is a row in src_c/build_flags.py."
-    )
 
 setup(
     ext_modules=cythonize(

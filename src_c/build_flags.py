@@ -30,7 +30,13 @@ LINK_FLAGS = [
     "-fno-lto",
     "-Wl,--strip-debug",
 ]  # -Ofast would link crtfastmath
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+SANITIZE = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+    "-g",
+    "-O1",
+]
 
 # One row per architecture: the flags of the portable files, and of kernels/isa.c for each
 # instruction set. src_c/runtime/isa_list.inc and kernels/tiles.h hold the same names.
