@@ -1,4 +1,4 @@
-"""Timing two ways of one thing fairly: in turn, in one process, medians."""
+"""Timing two ways of one thing fairly: in turns, in one process, medians."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,19 +37,39 @@ def seconds(call: Callable[[], Any]) -> float:
     return perf_counter() - start
 
 
-def interleaved(calls: list[Callable[[], Any]], budget: float) -> list[float]:
-    """Return the median seconds of each call, timed in turn A B A B until the budget is used."""
-    for call in calls:
+#: Untimed seconds at the start of a turn: NumPy's BLAS keeps its own idle threads spinning for tens
+#: of milliseconds after a call, on the cores that the next turn needs.
+WARM_UP = 0.08
+
+#: Timed seconds of a turn.
+TURN = 0.1
+
+
+def turn(call: Callable[[], Any]) -> list[float]:
+    """Return the seconds of the calls of one turn."""
+    start = perf_counter()
+    while perf_counter() - start < WARM_UP:
         call()
+    times: list[float] = []
+    start = perf_counter()
+    while len(times) < 3 or (perf_counter() - start < TURN and len(times) < 1000):
+        times.append(seconds(call))
+    return times
+
+
+def interleaved(calls: list[Callable[[], Any]], budget: float) -> list[float]:
+    """Return the median seconds of each call: turns A B A B ... until the budget is used."""
     times: list[list[float]] = [[] for _ in calls]
     start = perf_counter()
-    while len(times[0]) < 5 or (perf_counter() - start < budget and len(times[0]) < 500):
+    rounds = 0
+    while rounds < 3 or perf_counter() - start < budget:
         for own, call in zip(times, calls, strict=True):
-            own.append(seconds(call))
+            own.extend(turn(call))
+        rounds += 1
     return [median(own) for own in times]
 
 
-def measure(operation: Operation, budget: float = 0.5) -> Row:
+def measure(operation: Operation, budget: float = 1.0) -> Row:
     """Time one operation against its yardsticks."""
     calls = [operation.ours]
     if operation.textbook is not None:

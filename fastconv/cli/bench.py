@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_threads(parser)
     parser.add_argument("--only", metavar="TEXT", help="only operations whose name contains TEXT")
     parser.add_argument(
-        "--seconds", type=float, default=0.5, metavar="S", help="time an operation for S seconds"
+        "--seconds", type=float, default=1.0, metavar="S", help="time an operation for S seconds"
     )
     parser.add_argument(
         "--output",
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"timing {operation.name} ...", file=sys.stderr, flush=True)
         rows.append(measure(operation, arguments.seconds))
     note = (
-        f"{describe()}. Medians, fastconv and textbook in turn in one process. *Plain Python "
+        f"{describe()}. Medians; fastconv and textbook take turns of 0.1 s in one process. *Plain Python "
         "(fastconv.reference) is timed on a slice of the problem and scaled up by its size."
     )
     text = f"{table(rows)}\n\n{note}\n"
