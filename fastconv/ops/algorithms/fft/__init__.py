@@ -1,27 +1,26 @@
 """FFT convolution: notes 004, section 6.2.1, eq. 6.13-6.15, over `scipy.fft`.
 
-The transform of a convolution is the product of the transforms (6.13), so a convolution layer (6.14)
-is F^-1(F(X) . F(W)) + b (6.15), in O(n log n). What a CNN calls convolution, and what eq. 5.10
-computes, is *cross-correlation*: the kernel is not flipped, hence F(X) . conj(F(W)). The gradients
-are its partners: dX = F^-1(F(dY) . F(W)) and dW = F^-1(conj(F(dY)) . F(X)). Against the notes' remark
-that strides waste the transform, strides and dilations are split into phases (`axis`).
+The transform of a convolution is the product of the transforms (6.13), so a convolution layer
+(6.14) is F^-1(F(X) . F(W)) + b (6.15), in O(n log n). What a CNN calls convolution, and what eq.
+5.10 computes, is *cross-correlation*: the kernel is not flipped, hence F(X) . conj(F(W)). The
+gradients are its partners: dX = F^-1(F(dY) . F(W)) and dW = F^-1(conj(F(dY)) . F(X)). Against the
+notes' remark that strides waste the transform, strides and dilations become phases (`axis`).
 
-Error. With e the spacing of the dtype at 1, L_h and L_w the lengths of the transforms and norms over
-one tile's plane of one channel,
+Error. With e the spacing of the dtype at 1, L_h and L_w the lengths of the transforms, r the planes
+that one matrix product sums, b the products that are added up, and Euclidean norms over one
+tile's plane,
 
-    |error of y[n, k]| <= error_bound * sum over c of ||x[n, c]||_2 ||w[k, c]||_2,
+    |error of y[n, k]| <= e (log2(2 L_h L_w) + (r + b) / 2) sum over c of ||x[n, c]|| ||w[k, c]||,
 
-error_bound = e log2(2 L_h L_w); likewise for grad_input with ||dy[n, k]|| ||w[k, c]|| summed over k,
-and for grad_weight with ||dy[n, k]|| ||x[n, c]|| summed over images and tiles. It is measured (the
-largest found is 0.2 of it), not proved. So an output is accurate relative to the *tile* it lies in,
+likewise for grad_input with ||dy[n, k]|| ||w[k, c]|| summed over k, and for grad_weight with
+||dy[n, k]|| ||x[n, c]|| summed over images and tiles. It is measured, not proved: the largest error
+found is 0.45 of it, and 0.1 is usual. So an output is accurate relative to the *tile* it lies in,
 not to itself: next to a pixel of 1e6, pixels of 1 keep one digit in float32. For the same reason
-NaN or infinity anywhere in a tile makes all of its outputs NaN, also those whose window does not
-reach it.
+NaN or infinity anywhere in a tile may make all of its outputs NaN, also those whose window does not
+reach it, and a square of the tile's norm that overflows is infinite.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import partial
 from itertools import product
 from math import log2
 from typing import Any
@@ -29,20 +28,17 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.runtime import get_num_threads
-from fastconv.ops.algorithms.fft.plan import MAX_SLICES, PASSES, Plan, make_plan, ranges
-from fastconv.ops.algorithms.fft.products import (
-    Run,
-    expand,
-    inverse,
-    is_elementwise,
-    multiply,
-    runner,
-    transform,
-)
-from fastconv.ops.algorithms.fft.tiles import Tiles, by_group, load_weights, store_weights
+from fastconv.ops.algorithms.fft.plan import PASSES, make_plan
+from fastconv.ops.algorithms.fft.products import multiply
+from fastconv.ops.algorithms.fft.spectra import Spectra
+from fastconv.ops.algorithms.fft.threads import Turns
+from fastconv.ops.algorithms.fft.tiles import Tiles, by_group, store_weights
 from fastconv.ops.arrays import Array
 
 name = "fft"
+
+#: What the error bound multiplies.
+BOUNDED_BY = "sum over channels of ||x||_2 ||w||_2, norms over one tile"
 
 
 def rejects(geometry: Any, dtype: Any) -> str | None:
@@ -66,7 +62,7 @@ def workspace(geometry: Any, dtype: Any) -> int:
 def flops(geometry: Any, dtype: Any, pass_: str) -> float:
     """Return the real operations of a pass: 5/2 n log2 n per transform, 8 per complex multiply-add.
 
-    An operation of a transform takes about ten times as long as one of a product; `clock` weighs them.
+    An operation of a transform takes up to ten times as long as one of a product: see `clock`.
     """
     plan = make_plan(geometry, dtype, pass_)
     return plan.transform_flops() + 8.0 * plan.multiply_adds()
@@ -78,87 +74,20 @@ def features(geometry: Any, dtype: Any, which: str) -> list[float]:
 
 
 def error_bound(geometry: Any, dtype: Any) -> tuple[float, str]:
-    """Return the factor of the bound in this module's docstring, the largest of the passes."""
-    plans = [make_plan(geometry, dtype, pass_) for pass_ in PASSES]
-    area = max(plan.rows.length * plan.columns.length for plan in plans)
-    return float(np.finfo(dtype).eps) * log2(
-        2 * area
-    ), "sum over channels ||x||_2 ||w||_2 (of a tile)"
+    """Return the bound's factor, the largest of the passes, and what it multiplies."""
+    return max(bound_of(geometry, dtype, one) for one in PASSES), BOUNDED_BY
 
 
-@contextmanager
-def _running(threads: int) -> Iterator[Run]:
-    """Run slices of products on so many threads; they end with the call, so a fork is safe."""
-    if threads <= 1:
-        yield runner(None)
-        return
-    with ThreadPoolExecutor(min(threads, MAX_SLICES)) as pool:
-        yield runner(pool)
-
-
-def _blocks(plan: Plan) -> tuple[list[slice], list[slice], list[slice], list[slice]]:
-    """Return the blocks of groups, output channels, input channels and tiles."""
-    return (
-        list(ranges(plan.groups, plan.group_block)),
-        list(ranges(plan.out_channels, plan.out_block)),
-        list(ranges(plan.in_channels, plan.in_block)),
-        list(ranges(plan.batch * plan.sites, plan.tile_block)),
-    )
-
-
-class _Pass:
-    """One pass under way: makes blocks of spectra, with matrices ordered as `multiply` takes them."""
-
-    def __init__(self, plan: Plan, dtype: Any, threads: int, run: Run) -> None:
-        self.plan = plan
-        self.tiles = Tiles(plan, dtype)
-        self.threads = threads
-        self.run = run
-        self.complex = np.result_type(dtype, np.complex64)
-        self._weights: tuple[Any, Array] | None = None
-
-    def empty(self, *shape: int) -> Array:
-        """Return spectra to be set by `multiply`."""
-        return np.empty((*shape, self.plan.frequencies), self.complex)
-
-    def sums(self, groups: int, rows: int, columns: int) -> Array:
-        """Return spectra (G, M, N, F) for `multiply` to add to: in matrix order if it makes any."""
-        if is_elementwise(rows, self.plan.tile_block, columns):
-            return self.empty(groups, rows, columns)
-        shape = self.plan.frequencies, groups, rows, columns
-        return np.empty(shape, self.complex).transpose(1, 2, 3, 0)
-
-    def inputs(self, images: Array, tiles: slice, groups: slice, channels: slice) -> Array:
-        """Return spectra (T, G, phases and channels, F) of tiles of images (N, G, C, H, W)."""
-        planes = self.tiles.load_inputs(images, tiles, groups, channels)
-        spectra = transform(planes, self.plan.rows.length, self.threads)
-        return spectra.reshape(*spectra.shape[:2], -1, spectra.shape[-1])
-
-    def outputs(
-        self, grads: Array, tiles: slice, groups: slice, channels: slice, conjugate: bool = False
-    ) -> Array:
-        """Return spectra (T, G, K, F) of tiles of grads (N, G, K, H, W)."""
-        planes = self.tiles.load_outputs(grads, tiles, groups, channels)
-        return transform(planes, self.plan.rows.length, self.threads, conjugate)
-
-    def weights(self, weight: Array, block: tuple[slice, slice, slice], forward: bool) -> Array:
-        """Return the right factor (G, R, N, F), expanded if it pays; the last one is remembered."""
-        if self._weights is None or self._weights[0] != block:
-            self._weights = None
-            planes = load_weights(self.plan, weight[block])
-            spectra = transform(planes, self.plan.rows.length, self.threads, conjugate=forward)
-            del planes
-            spectra = spectra.reshape(*spectra.shape[:2], -1, spectra.shape[-1])
-            factor = spectra.transpose(0, 2, 1, 3) if forward else spectra
-            if not is_elementwise(self.plan.tile_block, *factor.shape[1:3]):
-                factor = expand(factor, self.run)
-            self._weights = block, factor
-        return self._weights[1]
-
-    def inverse(self, spectra: Array, keep: int) -> Array:
-        """Return the first `keep` rows of the planes of spectra, which is overwritten."""
-        lengths = self.plan.rows.length, self.plan.columns.length
-        return inverse(spectra, *lengths, keep, self.threads)
+def bound_of(geometry: Any, dtype: Any, pass_: str) -> float:
+    """Return the factor of the bound in this module's docstring for one pass."""
+    plan = make_plan(geometry, dtype, pass_)
+    area = plan.rows.length * plan.columns.length
+    summed, block = {
+        "forward": (plan.in_channels * plan.phases, plan.in_block * plan.phases),
+        "grad_input": (plan.out_channels, plan.out_block),
+        "grad_weight": (plan.batch * plan.sites, plan.tile_block),
+    }[pass_]
+    return float(np.finfo(dtype).eps) * (log2(2 * area) + (block + summed / block) / 2)
 
 
 def forward(
@@ -194,22 +123,23 @@ def forward(
     target = by_group(output, plan.groups, geometry.channels_last)
     kernels = weight.reshape(plan.groups, -1, *weight.shape[1:])
     offsets = None if bias is None else bias.reshape(plan.groups, -1)
-    group_blocks, out_blocks, in_blocks, tile_blocks = _blocks(plan)
-    threads = get_num_threads()
-    with _running(threads) as run:
-        job = _Pass(plan, input.dtype, threads, run)
-        for g, k, t in product(group_blocks, out_blocks, tile_blocks):
-            spectra = job.empty(t.stop - t.start, g.stop - g.start, k.stop - k.start)
-            for c in in_blocks:
-                right = job.weights(kernels, (g, k, c), forward=True)
-                left = job.inputs(images, t, g, c).swapaxes(0, 1)
-                multiply(left, right, spectra.swapaxes(0, 1), c.start > 0, run)
+    group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
+    spectra = Spectra(plan, input.dtype, get_num_threads())
+
+    def compute(g: slice, k: slice, t: slice, tiles: Tiles, _: Turns) -> None:
+        sums = spectra.empty(t.stop - t.start, g.stop - g.start, k.stop - k.start)
+        for c in in_blocks:
+            left = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
+            right = spectra.weights(kernels, (g, k, c), forward=True)
+            multiply(left, right, sums.swapaxes(0, 1), c.start > 0, spectra.threads)
             del left
-            planes = job.inverse(spectra, plan.rows.tile)
-            del spectra
-            block_bias = None if offsets is None else offsets[g, k]
-            job.tiles.store_outputs(planes, target[:, g, k], t, block_bias, relu)
-            del planes
+        planes = spectra.inverse(sums, plan.rows.tile)
+        block_bias = None if offsets is None else offsets[g, k]
+        tiles.store_outputs(planes, target[:, g, k], t, block_bias, relu)
+
+    for g, k in product(group_blocks, out_blocks):
+        spectra.weights(kernels, (g, k, in_blocks[0]), forward=True)
+        spectra.share(partial(compute, g, k), tile_blocks)
 
 
 def grad_input(geometry: Any, grad_output: Array, weight: Array, result: Array) -> None:
@@ -223,51 +153,63 @@ def grad_input(geometry: Any, grad_output: Array, weight: Array, result: Array) 
     target = by_group(result, plan.groups, geometry.channels_last)
     kernels = weight.reshape(plan.groups, -1, *weight.shape[1:])
     phases = plan.rows.tap_phases, plan.columns.tap_phases
-    group_blocks, out_blocks, in_blocks, tile_blocks = _blocks(plan)
+    group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
+    spectra = Spectra(plan, weight.dtype, get_num_threads())
     target[...] = 0
-    threads = get_num_threads()
-    with _running(threads) as run:
-        job = _Pass(plan, weight.dtype, threads, run)
-        for g, c, t in product(group_blocks, in_blocks, tile_blocks):
-            channels = plan.phases * (c.stop - c.start)
-            spectra = job.empty(t.stop - t.start, g.stop - g.start, channels)
-            for k in out_blocks:
-                right = job.weights(kernels, (g, k, c), forward=False)
-                left = job.outputs(grads, t, g, k).swapaxes(0, 1)
-                multiply(left, right, spectra.swapaxes(0, 1), k.start > 0, run)
+
+    def compute(g: slice, c: slice, t: slice, tiles: Tiles, turns: Turns) -> None:
+        channels = plan.phases * (c.stop - c.start)
+        sums = spectra.empty(t.stop - t.start, g.stop - g.start, channels)
+        for k in out_blocks:
+            left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k)).swapaxes(0, 1)
+            right = spectra.weights(kernels, (g, k, c), forward=False)
+            multiply(left, right, sums.swapaxes(0, 1), k.start > 0, spectra.threads)
             del left
-            planes = job.inverse(spectra, plan.rows.reach)
-            del spectra
-            planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
-            job.tiles.add_inputs(planes, target[:, g, c], t)
-            del planes
+        planes = spectra.inverse(sums, plan.rows.reach)
+        planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
+        with turns.take(t.start // plan.tile_block):
+            tiles.add_inputs(planes, target[:, g, c], t)
+
+    for g, c in product(group_blocks, in_blocks):
+        spectra.weights(kernels, (g, out_blocks[0], c), forward=False)
+        spectra.share(partial(compute, g, c), tile_blocks)
 
 
 def grad_weight(geometry: Any, input: Array, grad_output: Array, result: Array) -> None:
     """Write the gradient of the weight into result: F^-1(sum of conj(F(dY)) . F(X)).
 
-    The sum over images and tiles is taken at each frequency, in one fixed order, and transformed
-    back once. Of each correlation the lags 0 .. taps - 1 are kept, which do not wrap.
+    The sum over images and tiles is taken at each frequency, and transformed back once: each of the
+    plan's lanes (their number is not that of the threads) sums its share in order. Of each
+    correlation the lags 0 .. taps - 1 are kept, which do not wrap.
     """
     plan = make_plan(geometry, input.dtype, "grad_weight")
     images = by_group(input, plan.groups, geometry.channels_last)
     grads = by_group(grad_output, plan.groups, geometry.channels_last)
     target = result.reshape(plan.groups, -1, *result.shape[1:])
     phases = plan.rows.tap_phases, plan.columns.tap_phases
-    group_blocks, out_blocks, in_blocks, tile_blocks = _blocks(plan)
-    threads = get_num_threads()
-    with _running(threads) as run:
-        job = _Pass(plan, input.dtype, threads, run)
-        for g, k, c in product(group_blocks, out_blocks, in_blocks):
-            channels = plan.phases * (c.stop - c.start)
-            spectra = job.sums(g.stop - g.start, k.stop - k.start, channels)
-            for t in tile_blocks:
-                left = job.outputs(grads, t, g, k, conjugate=True).transpose(1, 2, 0, 3)
-                right = job.inputs(images, t, g, c).swapaxes(0, 1)
-                multiply(left, right, spectra, t.start > 0, run)
-                del left, right
-            planes = job.inverse(np.ascontiguousarray(spectra), plan.rows.taps)
-            del spectra
-            planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
-            store_weights(plan, planes, target[g, k, c])
-            del planes
+    group_blocks, out_blocks, in_blocks, tile_blocks = plan.blocks()
+    spectra = Spectra(plan, input.dtype, get_num_threads())
+
+    lanes = [tile_blocks[lane :: plan.lanes] for lane in range(plan.lanes)]
+
+    def accumulate(
+        g: slice, k: slice, c: slice, sums: list[Array], lane: int, tiles: Tiles, _: Turns
+    ) -> None:
+        for t in lanes[lane]:
+            left = spectra.of_outputs(tiles.load_outputs(grads, t, g, k), conjugate=True)
+            left = left.transpose(1, 2, 0, 3)
+            right = spectra.of_inputs(tiles.load_inputs(images, t, g, c)).swapaxes(0, 1)
+            multiply(left, right, sums[lane], t != lanes[lane][0], spectra.threads)
+            del left, right
+
+    for g, k, c in product(group_blocks, out_blocks, in_blocks):
+        shape = g.stop - g.start, k.stop - k.start, plan.phases * (c.stop - c.start)
+        sums = [spectra.sums(*shape) for _ in lanes]
+        spectra.share(partial(accumulate, g, k, c, sums), range(len(lanes)))
+        total = sums.pop(0)
+        while sums:
+            total += sums.pop(0)
+        planes = spectra.inverse(np.ascontiguousarray(total), plan.rows.taps)
+        planes = planes.reshape(*planes.shape[:2], *phases, -1, *planes.shape[-2:])
+        store_weights(plan, planes, target[g, k, c])
+        del total, planes

@@ -1,7 +1,7 @@
 """One spatial axis of an FFT convolution: strides and dilations as phases, outputs as tiles.
 
-With g = gcd(stride, dilation), s' = stride/g and d' = dilation/g, write a tap as r = s' t + p and an
-output as o = d' a + b. The input they meet lies at
+With g = gcd(stride, dilation), s' = stride/g and d' = dilation/g, write a tap as r = s' t + p and
+an output as o = d' a + b. The input they meet lies at
 
     o stride + r dilation - pad = lcm(stride, dilation) (a + t) + b stride + p dilation - pad,
 
@@ -9,9 +9,9 @@ so any stride and dilation is a *dense* correlation over (a, t) of every lcm-th 
 phases p become input channels, the d' output phases b become images, and no product is thrown away.
 By the Chinese remainder theorem each input belongs to at most one pair (p, b).
 
-The dense outputs are cut into tiles of T, each met by T + taps - 1 inputs and computed by transforms
-of a length L >= T + taps - 1 (overlap-save and overlap-add: Oppenheim and Schafer, Discrete-Time
-Signal Processing, section 8.7).
+The dense outputs are cut into tiles of T, each met by T + taps - 1 inputs and computed by
+transforms of a length L >= T + taps - 1 (overlap-save and overlap-add: Oppenheim and Schafer,
+Discrete-Time Signal Processing, section 8.7).
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Axis:
     >>> axis.tap_phases, axis.taps, axis.tile, axis.length, axis.tiles
     (2, 2, 3, 4, 2)
     >>> axis.input_slices(out_phase=0, tap_phase=1, tile=0)
-    (slice(1, 9, 2), slice(0, 4, None))
+    (slice(1, 8, 2), slice(0, 4, None))
     """
 
     size: int
@@ -82,7 +82,7 @@ class Axis:
 
     def tilings(self) -> list["Axis"]:
         """Return this axis cut into 1, 2, 3, ... tiles, from 8 on by steps of a fifth."""
-        found = {}
+        found: dict[int, Axis] = {}
         tiles = 1
         while tiles <= self.outs:
             axis = self.tiled(tiles)

@@ -1,11 +1,10 @@
 """How an FFT convolution is cut: images into tiles, and work into blocks whose scratch is bounded.
 
-One clock prices every way of cutting, and the cheapest that fits in memory is kept. The three passes
-need the same transforms and the same products; they differ in what is transformed again when the
-spectra of the weights do not fit in one block.
+One clock prices every way of cutting; the cheapest that fits in memory is kept. The three passes
+differ in what is transformed again when the spectra of the weights do not fit in one block.
 """
 
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -15,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from fastconv.ops.algorithms.fft.axis import Axis, split_axis
+from fastconv.ops.algorithms.fft.threads import ranges
 
 MEGABYTE = 1 << 20
 SCRATCH_LIMIT = 64 * MEGABYTE  # exceeded only where one tile of one channel needs more
-WEIGHT_BYTES = 12 * MEGABYTE  # spectra of the weights that are kept while the tiles go by
-TILE_BYTES = 4 * MEGABYTE  # spectra of the tiles transformed together: 1 to 8 are alike
+WEIGHT_BYTES = 8 * MEGABYTE  # spectra of the weights that are kept while the tiles go by
+TILE_BYTES = 2 * MEGABYTE  # spectra of the tiles transformed together
+LEAST_BYTES = MEGABYTE // 2  # blocks of tiles get as small as this to occupy more lanes
+MAX_LANES = 4  # blocks of tiles under way at once
 SLICE_BYTES = MEGABYTE // 2  # scratch of one matrix product
 MAX_SLICES = 16  # matrix products under way at once
-MIN_ROWS = 16  # tiles that share one matrix product, where memory allows
+MIN_TILES = 16  # tiles that share one matrix product, where memory allows
 
 # The planner's clock, fitted to 800 plans timed on one core: in units of one real operation of a
 # float32 transform, 0.1 ns. The plan it picks took 2 % longer than the best of 15, in the mean.
@@ -32,27 +34,18 @@ _MULTIPLY_ADD = 2.0  # per complex multiply-add inside a matrix product
 _MATRIX = 500.0  # per call of a matrix product
 _SITE = 40_000.0  # per tile and phase: the Python that finds its place
 
+_SHORTLIST = 24  # ways of cutting that are looked at closely
+
+Counts = tuple[int, int, int, int]  # batch, groups, and a group's output and input channels
 PASSES = ("forward", "grad_input", "grad_weight")
-
-
-def ranges(count: int, step: int) -> Iterator[slice]:
-    """Cut range(count) into slices of at most `step`.
-
-    Examples
-    --------
-    >>> list(ranges(5, 2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
-    """
-    for start in range(0, count, step):
-        yield slice(start, min(count, start + step))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One way of cutting one pass. Channels and blocks of channels are counted per group.
 
-    A tile is one image at one output phase and position; `tile_block` of them, `group_block` groups,
-    `out_block` output and `in_block` input channels are in memory at once.
+    A tile is one image at one output phase and position. `tile_block` of them, `group_block`
+    groups, `out_block` output and `in_block` input channels are in memory at once.
     """
 
     pass_: str
@@ -138,12 +131,39 @@ class Plan:
         """Return a bound of the scratch bytes at peak, for any number of threads.
 
         Each block of planes is held at most three times (samples, half and full transform; or
-        spectrum, its real form), and a matrix product copies slices of its operands.
+        spectrum, its real form), sums of weight gradients once per lane and twice when transformed
+        back, and a matrix product copies slices of its operands.
         """
         inputs, weights, outputs = self.block_planes()
-        total = (inputs + weights + outputs) * self.plane_bytes
-        one = ceil(total / self.frequencies) * 3
-        return 3 * total + min(3 * total, MAX_SLICES * max(one, SLICE_BYTES)) + MEGABYTE // 4
+        tiles = self.lanes * (inputs + outputs)
+        held = self.lanes + 2 if self.pass_ == "grad_weight" else 3
+        copied = weights + tiles
+        one = ceil(copied * self.plane_bytes / self.frequencies) * 3
+        slices = min(3 * copied * self.plane_bytes, MAX_SLICES * max(one, SLICE_BYTES))
+        return (held * weights + 3 * tiles) * self.plane_bytes + slices + MEGABYTE // 4
+
+    @property
+    def lanes(self) -> int:
+        """Blocks of tiles that may be under way at once; of `grad_weight`, sums that are kept."""
+        inputs, weights, outputs = self.block_planes()
+        blocks = ceil(self.batch * self.sites / self.tile_block)
+        room = MAX_LANES * TILE_BYTES // ((inputs + outputs) * self.plane_bytes)
+        if self.pass_ == "grad_weight":
+            room = min(room, 2 * WEIGHT_BYTES // (weights * self.plane_bytes))
+        elif self.pass_ == "forward" and self.in_block < self.in_channels:
+            room = 1  # each block of tiles needs all blocks of the weights in turn
+        elif self.pass_ == "grad_input" and self.out_block < self.out_channels:
+            room = 1
+        return max(1, min(MAX_LANES, room, blocks))
+
+    def blocks(self) -> tuple[list[slice], list[slice], list[slice], list[slice]]:
+        """Return the blocks of groups, output channels, input channels and tiles."""
+        return (
+            list(ranges(self.groups, self.group_block)),
+            list(ranges(self.out_channels, self.out_block)),
+            list(ranges(self.in_channels, self.in_block)),
+            list(ranges(self.batch * self.sites, self.tile_block)),
+        )
 
     def blocked(self) -> "Plan":
         """Return this plan with the largest blocks that keep within the byte limits above."""
@@ -161,12 +181,15 @@ class Plan:
 
         tiles = self.batch * self.sites
         shrink("group", weights, WEIGHT_BYTES)
-        shrink("group", tile, TILE_BYTES // min(tiles, MIN_ROWS))
+        shrink("group", tile, TILE_BYTES // min(tiles, MIN_TILES))
         for name in ("in", "out") if self.pass_ == "grad_input" else ("out", "in"):
             shrink(name, weights, WEIGHT_BYTES)
         for name in ("in", "out") if self.pass_ == "grad_input" else ("out", "in"):
             shrink(name, tile, 2 * TILE_BYTES)
-        block = max(1, min(tiles, TILE_BYTES // (tile() * self.plane_bytes)))
+        tile_bytes = tile() * self.plane_bytes
+        few = size["out"] * size["in"] * self.phases < MIN_TILES  # for a matrix product
+        least = max(ceil(tiles / MAX_LANES), 1 if few else MIN_TILES, LEAST_BYTES // tile_bytes)
+        block = max(1, min(tiles, least, TILE_BYTES // tile_bytes))
         block = ceil(tiles / ceil(tiles / block))
         return replace(
             self,
@@ -178,21 +201,37 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def _cheapest(
-    pass_: str, itemsize: int, counts: tuple[int, ...], rows: Axis, columns: Axis
-) -> Plan:
-    plans = [
-        Plan(pass_, itemsize, *counts, rows=row, columns=column).blocked()
-        for row, column in product(rows.tilings(), columns.tilings())
-    ]
-    fitting = [plan for plan in plans if plan.workspace() <= SCRATCH_LIMIT]
-    return min(fitting, key=Plan.clock) if fitting else min(plans, key=Plan.workspace)
+def _shortlist(itemsize: int, counts: Counts, rows: Axis, columns: Axis) -> list[Plan]:
+    """Return the plans that would be cheapest if they were done in one block, as if they could.
+
+    If any plan fits in memory one channel and one tile at a time, only such plans are listed;
+    otherwise those of at most twice the smallest size.
+    """
+    _, groups, out_channels, in_channels = counts
+    pairs = product(rows.tilings(), columns.tilings())
+    plans = [Plan("forward", itemsize, *counts, *pair) for pair in pairs]
+    limit = max(SCRATCH_LIMIT, 2 * min(plan.workspace() for plan in plans))
+    fitting = [plan for plan in plans if plan.workspace() <= limit]
+
+    def clock(plan: Plan) -> float:
+        blocks: Any = {"group_block": groups, "out_block": out_channels, "in_block": in_channels}
+        return replace(plan, tile_block=sys.maxsize, **blocks).clock()
+
+    return sorted(fitting, key=clock)[:_SHORTLIST]
+
+
+@lru_cache(maxsize=1024)
+def _cheapest(pass_: str, itemsize: int, counts: Counts, rows: Axis, columns: Axis) -> Plan:
+    shortlist = _shortlist(itemsize, counts, rows, columns)
+    plans = [replace(plan, pass_=pass_).blocked() for plan in shortlist]
+    limit = max(SCRATCH_LIMIT, 2 * min(plan.workspace() for plan in plans))
+    return min((plan for plan in plans if plan.workspace() <= limit), key=Plan.clock)
 
 
 def make_plan(geometry: Any, dtype: Any, pass_: str) -> Plan:
     """Return the cheapest plan of one pass ("forward", "grad_input" or "grad_weight").
 
-    Cached: the search takes about a millisecond.
+    Cached: the search takes a few milliseconds.
     """
     (top, _), (left, _) = geometry.padding
     rows = split_axis(

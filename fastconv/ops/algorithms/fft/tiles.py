@@ -37,7 +37,7 @@ class Tiles:
     def __init__(self, plan: Plan, dtype: Any) -> None:
         self.plan = plan
         self.dtype = dtype
-        self.buffers: dict[tuple[int, ...], Array] = {}
+        self.buffers: dict[str, Array] = {}
         rows, columns = plan.rows, plan.columns
         self.sites = [
             Site(*site)
