@@ -14,6 +14,7 @@ import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -133,7 +134,8 @@ def extension(path: Path) -> Extension:
 setup(
     ext_modules=cythonize(
         [extension(path) for path in sorted(CORE.glob("*.pyx"))],
-        build_dir="build/cython",
+        # C that Cython wrote for one NumPy's headers need not compile with another's.
+        build_dir=f"build/cython-{Cython.__version__}-numpy-{numpy.__version__}",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

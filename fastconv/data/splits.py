@@ -53,7 +53,7 @@ def stratified_split(labels: npt.ArrayLike, sizes: tuple[int, ...], seed: int) -
     share = np.asarray(sizes) / targets.size
     for count, row in enumerate(line, start=1):
         behind = np.where(dealt < np.asarray(sizes), share * count - dealt, -np.inf)
-        part = int(behind.argmax())
+        part = int(np.argmax(behind))
         dealt[part] += 1
         parts[row] = part
     return [np.flatnonzero(parts == part) for part in range(len(sizes))]
