@@ -39,9 +39,7 @@ def draw(rows: list[Row], note: str, path: Path) -> Path:
     axes.set_xlabel("times as fast (logarithmic)")
     axes.set_title("fastconv: speed-up of each operation", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=9
-    )
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize=9)
     figure.text(0.01, -0.005, fill(note, 130), fontsize=6.5, color="0.35", va="top")
     figure.savefig(path, dpi=150, bbox_inches="tight")
     return path

@@ -22,7 +22,7 @@ def _masked(values: Array, mask: Array, p: float) -> Array:
 
 
 def dropout(
-    input: Any, p: float = 0.5, rng: np.random.Generator | int | None = None
+    input: Any, p: float = 0.5, rng: "np.random.Generator | int | None" = None
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Zero each element with probability `p`, divide the others by 1 - p (notes 003, 3.2.1).
 
