@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"timing {operation.name} ...", file=sys.stderr, flush=True)
         rows.append(measure(operation, arguments.seconds))
     note = (
-        f"{describe()}. Medians; fastconv and textbook take turns of 0.1 s in one process. *Plain Python "
+        f"{describe()}. Medians; fastconv and textbook take turns in one process. *Plain Python "
         "(fastconv.reference) is timed on a slice of the problem and scaled up by its size."
     )
     text = f"{table(rows)}\n\n{note}\n"
