@@ -1,138 +1,141 @@
 """Build the C library `libfastconv` once per instruction set, and the Cython modules over it.
 
-Everything declarative is in pyproject.toml. What is here is the one thing setuptools cannot say:
-`src_c/kernels/isa.c` is compiled several times with other flags, each into a folder of its own,
-and all objects are linked into one shared library that the small Cython modules share.
+Everything declarative is in pyproject.toml, the flags are in src_c/build_flags.py. What is here is
+the one thing setuptools cannot say: `src_c/kernels/isa.c` is compiled several times with other
+flags, each into a folder of its own, and all objects are linked into one shared library that the
+small Cython modules share.
 """
 
 import os
 import platform
 import shutil
+import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE = Path("src_c")
+sys.path.insert(0, str(Path(__file__).parent / "src_c"))
+from build_flags import (
+    ARCHITECTURES,
+    C_FLAGS,
+    LINK_FLAGS,
+    OPENMP,
+    SANITIZE,
+    SOURCE,
+    Job,
+    compile_jobs,
+)
+
 HEADERS = SOURCE / "include"
 CORE = Path("fastconv/_core")
-LIBRARY = "fastconv"
+LIBRARY = "libfastconv.so"
 
-# gnu11, not c11: ISO mode turns the contraction of a*b+c into one FMA off.
-C_FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-fPIC", "-fno-math-errno"]
-WARNINGS = ["-Wall", "-Wextra", "-Wno-psabi", "-Wno-unknown-pragmas"]
-OPENMP = ["-fopenmp"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
-# One row per instruction set; src_c/runtime/isa_list.inc holds the same names, best first.
-X86_FLAGS = {
-    "avx512": ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mfma", "-mprefer-vector-width=512"],
-    "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "baseline": ["-march=x86-64", "-mtune=generic"],
-}
-ISA_FLAGS = {"x86_64": X86_FLAGS, "AMD64": X86_FLAGS, "aarch64": {"neon": []}, "arm64": {"neon": []}}
+def require_machine() -> None:
+    """Stop with an explanation where the library can't be built."""
+    if sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
+        sys.exit(
+            f"fastconv can't be built for {sys.platform} on {platform.machine()}, but on Linux for "
+            f"{' and '.join(ARCHITECTURES)}. A new architecture is a row in src_c/build_flags.py."
+        )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        sys.exit(f"fastconv needs Python's headers: {header} is missing (Debian: python3-dev)")
 
 
 class BuildWithLibrary(build_ext):
     """build_ext that first builds the shared C library beside the extension modules."""
 
-    def finalize_options(self):
+    def finalize_options(self) -> None:
         """Compile in parallel unless told otherwise."""
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
-    def build_extensions(self):
+    def build_extensions(self) -> None:
         """Build the library, then the modules that link to it."""
-        self.compiler.src_extensions = list(self.compiler.src_extensions)
-        self.flags = list(C_FLAGS)
-        self.link_flags = ["-Wl,--strip-debug"]
-        if os.environ.get("FASTCONV_SANITIZE"):
-            self.flags += SANITIZE
-            self.link_flags += SANITIZE
+        require_machine()
         library_folder = self.build_library()
         for extension in self.extensions:
             extension.library_dirs.append(str(library_folder))
-            extension.extra_compile_args += self.flags + ["-Wno-unused-function"]
-            extension.extra_link_args += self.link_flags
+            extension.extra_compile_args += [*C_FLAGS, "-Wno-unused-function"]
+            extension.extra_link_args += LINK_FLAGS
         super().build_extensions()
 
-    def library_file(self):
-        """Where the shared library belongs, beside the extension modules."""
-        folder = Path(self.get_ext_fullpath("fastconv._core.runtime")).parent
-        return folder / f"lib{LIBRARY}.so"
+    def library_file(self) -> Path:
+        """Where the shared library belongs: beside the extension modules."""
+        return Path(self.get_ext_fullpath("fastconv._core.runtime")).with_name(LIBRARY)
 
-    def compile_one(self, job):
+    def compile_one(self, job: Job) -> list[str]:
         """Compile one C source into its own folder: one object per (source, instruction set)."""
-        source, folder, flags, macros = job
         return self.compiler.compile(
-            [str(source)],
-            output_dir=str(Path(self.build_temp) / folder),
-            macros=macros,
-            include_dirs=[str(SOURCE / "include")],
-            extra_postargs=self.flags + WARNINGS + flags,
+            [str(job.source)],
+            output_dir=str(Path(self.build_temp) / job.folder),
+            macros=job.macros,
+            include_dirs=[str(HEADERS)],
+            extra_postargs=job.flags,
         )
 
-    def build_library(self):
-        """Compile portable sources once and isa.c once per instruction set; link them."""
-        isa_flags = ISA_FLAGS[platform.machine()]
-        portable = sorted([*(SOURCE / "runtime").glob("*.c"), *(SOURCE / "ops").glob("*.c")])
-        jobs = [
-            (source, "portable", OPENMP if source.name == "threads.c" else [], [])
-            for source in portable
-        ]
-        isa_source = SOURCE / "kernels/isa.c"
-        jobs = [
-            (isa_source, isa, flags, [("FC_ISA_NAME", isa)]) for isa, flags in isa_flags.items()
-        ] + jobs
+    def build_library(self) -> Path:
+        """Compile all of src_c, whatever has changed, and link it."""
+        sanitize = SANITIZE if os.environ.get("FASTCONV_SANITIZE") else []
+        jobs = compile_jobs(platform.machine(), [*C_FLAGS, *sanitize])
         with ThreadPoolExecutor(self.parallel) as pool:
-            objects = [item for objects in pool.map(self.compile_one, jobs) for item in objects]
+            compiled = pool.map(self.compile_one, jobs)
+            objects = [item for each in compiled for item in each]
         target = self.library_file()
         self.compiler.link_shared_object(
             objects,
             str(target),
             libraries=["m"],
-            extra_postargs=[*OPENMP, *self.link_flags, f"-Wl,-soname,{target.name}"],
+            extra_postargs=[*OPENMP, *(sanitize or LINK_FLAGS), f"-Wl,-soname,{LIBRARY}"],
         )
         return target.parent
 
-    def run(self):
+    def run(self) -> None:
         """Build, then ship the public C headers beside the library, for other Cython code."""
         super().run()
         if not self.inplace:
             shutil.copytree(HEADERS, self.library_file().parent / "include", dirs_exist_ok=True)
 
-    def copy_extensions_to_source(self):
+    def copy_extensions_to_source(self) -> None:
         """Editable installs: put the library and the headers beside the modules in the tree."""
         super().copy_extensions_to_source()
-        shutil.copy2(Path(self.build_lib) / CORE / f"lib{LIBRARY}.so", CORE)
+        # Replaced, not overwritten: a process that has mapped the old library goes on using it.
+        temporary = CORE / f".{LIBRARY}.new"
+        shutil.copy2(Path(self.build_lib) / CORE / LIBRARY, temporary)
+        temporary.replace(CORE / LIBRARY)
         shutil.copytree(HEADERS, CORE / "include", dirs_exist_ok=True)
 
-    def get_outputs(self):
+    def get_outputs(self) -> list[str]:
         """Tell setuptools (and so wheels and uninstall) of the library and the headers too."""
         headers = [self.library_file().parent / "include" / path.name for path in HEADERS.iterdir()]
         return [*super().get_outputs(), *map(str, [self.library_file(), *headers])]
 
 
-def extension(path):
+def extension(path: Path) -> Extension:
     """One small Cython module, linked to the library that lies beside it."""
     return Extension(
         f"fastconv._core.{path.stem}",
         [str(path)],
-        include_dirs=[str(SOURCE / "include"), numpy.get_include()],
+        include_dirs=[str(HEADERS), numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        libraries=[LIBRARY],
+        libraries=["fastconv"],
         runtime_library_dirs=["$ORIGIN"],
-        depends=[str(SOURCE / "include/fastconv.h"), *map(str, CORE.glob("*.pxd"))],
+        depends=[*map(str, HEADERS.iterdir()), *map(str, CORE.glob("*.pxd"))],
     )
 
 
 setup(
     ext_modules=cythonize(
         [extension(path) for path in sorted(CORE.glob("*.pyx"))],
-        build_dir="build/cython",
+        # C that Cython wrote for one NumPy's headers need not compile with another's.
+        build_dir=f"build/cython-{Cython.__version__}-numpy-{numpy.__version__}",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

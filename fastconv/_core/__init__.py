@@ -1,1 +1,23 @@
-"""The compiled floor: small Cython modules, one per family of operations, over libfastconv."""
+"""The compiled floor: small Cython modules, one per family of operations, over libfastconv.
+
+libgomp's idle threads spin for milliseconds by default. Where cores are shared with anything else
+that is ruinous: a spinning thread uses up its time slice and is then missing when the next
+operation needs it. So libgomp, which reads its environment when it is loaded, here and only here,
+is told to spin for about 0.1 ms (the gap between two operations of a network) and then to sleep.
+Whoever sets OMP_WAIT_POLICY or GOMP_SPINCOUNT keeps what they set.
+"""
+
+import os
+
+
+def _load() -> None:
+    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ:
+        return
+    os.environ["GOMP_SPINCOUNT"] = "2000"
+    try:
+        from fastconv._core import runtime  # noqa: F401
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
+_load()

@@ -22,11 +22,67 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_select_isa(const char* name)
     const char* fc_selected_isa()
     const char* fc_isa_name(int index, int* supported)
+    const char* fc_build_description()
     int fc_default_num_threads()
     int fc_get_num_threads()
     void fc_set_num_threads(int threads)
     int64_t fc_workspace_held()
     void fc_workspace_fail_at(int64_t n)
+
+    ctypedef struct fc_conv2d:
+        int64_t batch, groups, in_channels, out_channels
+        int64_t in_size[2]
+        int64_t kernel_size[2]
+        int64_t out_size[2]
+        int64_t stride[2]
+        int64_t dilation[2]
+        int64_t padding[2]
+        int channels_last
+
+    fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                       const void* weight, const void* bias, int relu,
+                                       void* output)
+    fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                          const void* grad_output, const void* weight,
+                                          void* grad_input)
+    fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                           const void* input, const void* grad_output,
+                                           void* grad_weight)
+    fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                  void* grad_bias)
+    int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
+    fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
+    fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)
+
+    ctypedef void (*fc_gemm)(const char*, const char*, const int64_t*, const int64_t*,
+                             const int64_t*, const void*, const void*, const int64_t*,
+                             const void*, const int64_t*, const void*, void*, const int64_t*)
+    ctypedef struct fc_blas:
+        fc_gemm gemm[2]
+        int concurrent
+
+    fc_status fc_conv2d_im2col_forward(const fc_conv2d* conv, fc_dtype dtype, const fc_blas* blas,
+                                       const void* input, const void* weight, const void* bias,
+                                       int relu, void* output)
+    fc_status fc_conv2d_im2col_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                          const fc_blas* blas, const void* grad_output,
+                                          const void* weight, void* grad_input)
+    fc_status fc_conv2d_im2col_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                           const fc_blas* blas, const void* input,
+                                           const void* grad_output, void* grad_weight)
+    int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype)
+
+    ctypedef struct fc_linear:
+        int64_t rows, in_features, out_features
+
+    fc_status fc_linear_forward(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                const void* weight, const void* bias, void* output)
+    fc_status fc_linear_grad_input(const fc_linear* linear, fc_dtype dtype,
+                                   const void* grad_output, const void* weight,
+                                   void* grad_input)
+    fc_status fc_linear_grad_weight(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                    const void* grad_output, void* grad_weight)
 
     ctypedef enum fc_activation:
         FC_ACTIVATIONS
@@ -36,6 +92,55 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_activation_backward(fc_activation f, fc_dtype dtype, int64_t size,
                                      double parameter, const void* grad_output,
                                      const void* saved, void* grad_input)
+
+    ctypedef enum fc_softmax:
+        FC_SOFTMAX
+        FC_LOG_SOFTMAX
+        FC_LOGSUMEXP
+
+    ctypedef struct fc_lines:
+        int64_t outer, size, inner
+
+    fc_status fc_softmax_forward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                 const void* input, void* output)
+    fc_status fc_softmax_backward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                  const void* grad_output, const void* saved,
+                                  const void* output, void* grad_input)
+
+    ctypedef struct fc_cross_entropy:
+        fc_lines lines
+        const int64_t* target
+        const void* weight
+        double weight_sum
+        double label_smoothing
+        int64_t ignore_index
+
+    fc_status fc_cross_entropy_forward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                       const void* input, void* losses, double* sums)
+    fc_status fc_cross_entropy_backward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                        const void* grad_losses, double scale,
+                                        const void* input, void* grad_input)
+
+    ctypedef struct fc_pool2d:
+        int64_t planes
+        int64_t[2] input
+        int64_t[2] output
+        int64_t[2] kernel
+        int64_t[2] stride
+        int64_t[2] padding
+        int64_t[2] dilation
+        int count_include_pad
+        int64_t divisor
+
+    fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                    void* output, int64_t* indices)
+    fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                    void* output)
+    fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
+                                   int64_t out_area, const void* grad_output,
+                                   const int64_t* indices, void* grad_input)
+    fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
+                                     const void* grad_output, void* grad_input)
 
 
 cdef inline int raise_status(fc_status status) except -1:

@@ -6,8 +6,8 @@ Importing this module chooses the kernels: the best that this CPU runs, or FASTC
 import os
 
 from fastconv._core.c_api cimport (
-    FC_OK, fc_default_num_threads, fc_get_num_threads, fc_isa_name, fc_select_isa,
-    fc_selected_isa, fc_set_num_threads, fc_workspace_fail_at, fc_workspace_held,
+    FC_OK, fc_build_description, fc_default_num_threads, fc_get_num_threads, fc_isa_name,
+    fc_select_isa, fc_selected_isa, fc_set_num_threads, fc_workspace_fail_at, fc_workspace_held,
 )
 
 
@@ -27,6 +27,11 @@ def available_isas():
 def selected_isa():
     """Name of the instruction set whose kernels run."""
     return fc_selected_isa().decode()
+
+
+def build_description():
+    """The compiler and the flags that the C library was built with."""
+    return fc_build_description().decode()
 
 
 def get_num_threads():
@@ -55,7 +60,7 @@ def fail_allocation(n):
 
 def _configure_from_environment():
     isa = os.environ.get("FASTCONV_ISA")
-    name = isa.encode() if isa else None
+    name = os.fsencode(isa) if isa else None
     if fc_select_isa(<const char*>name if isa else NULL) != FC_OK:
         known = ", ".join(
             key + ("" if supported else " (not on this CPU)")

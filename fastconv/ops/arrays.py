@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
+INT64 = np.dtype(np.int64)
 
 Array = NDArray[Any]
 
@@ -49,13 +50,15 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Arra
             )
         native = found.newbyteorder("=")
         value = value.astype(FLOAT32 if native == FLOAT16 else native, order="C")
+        found = value.dtype if native != FLOAT16 else found
     if dtype is not None and value.dtype != dtype:
         raise TypeError(
             f"{name}: expected {dtype} like the other arrays of this call, got {found}; "
             f"convert it with {name}.astype(np.{dtype})"
         )
-    if not value.flags.carray:
-        value = np.require(value, requirements="CA") if value.ndim else value.copy()
+    flags = value.flags
+    if not (flags.c_contiguous and flags.aligned):
+        value = value.copy(order="C")
     return value
 
 
@@ -78,6 +81,28 @@ def restore(result: Array, *inputs: Any) -> Array:
     """Return `result` as float16 if the call's first array was float16."""
     first = getattr(inputs[0], "dtype", None)
     return result.astype(FLOAT16) if first is not None and first == FLOAT16 else result
+
+
+def as_indices(name: str, value: Any) -> tuple[Array, Array]:
+    """Return integers as given, and as native, C-contiguous int64.
+
+    uint64 values of 2**63 and more become 2**63 - 1: still beyond every array, so a range check at
+    full width finds them. Raises TypeError unless the dtype is an integer one.
+
+    Examples
+    --------
+    >>> as_indices("target", [2, 0])[1]
+    array([2, 0])
+    """
+    given = np.asarray(value)
+    if given.dtype.kind not in "iu" and (given.size or hasattr(value, "dtype")):
+        raise TypeError(f"{name}: expected integers, got {given.dtype}; convert with .astype(int)")
+    native = given
+    if given.dtype.kind == "u" and given.dtype.itemsize == 8:
+        native = np.minimum(given, np.uint64(2**63 - 1))
+    if native.dtype != INT64 or not native.flags.carray:
+        native = np.array(native, INT64, order="C")
+    return given, native
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array) -> Array:

@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define FC_API __attribute__((visibility("default")))
+#    define FC_API __attribute__((visibility("default")))
 #else
-#define FC_API
+#    define FC_API
 #endif
 
 typedef enum {
@@ -35,7 +35,11 @@ FC_API const char* fc_selected_isa(void);
 /* Name of the index-th ISA compiled in, best first, NULL past the end; *supported: can it run? */
 FC_API const char* fc_isa_name(int index, int* supported);
 
-FC_API int fc_default_num_threads(void); /* affinity, cgroup quota and OMP_NUM_THREADS, at least 1 */
+/* The compiler, its version and the flags common to all files. */
+FC_API const char* fc_build_description(void);
+
+/* From the affinity, the cgroup's quota and OMP_NUM_THREADS; at least 1. */
+FC_API int fc_default_num_threads(void);
 FC_API int fc_get_num_threads(void);
 FC_API void fc_set_num_threads(int threads);
 
@@ -43,6 +47,86 @@ FC_API void fc_set_num_threads(int threads);
 FC_API int64_t fc_workspace_held(void);
 /* Testing: let the n-th scratch request from now fail (0: none). Counts over all threads. */
 FC_API void fc_workspace_fail_at(int64_t n);
+
+/* ---- convolution -------------------------------------------------------------------------- */
+
+/* A 2-D convolution (cross-correlation). Images are NCHW, or NHWC if channels_last; weights are
+ * always OIHW: (out_channels, in_channels / groups, kernel_height, kernel_width). Axis 0 of the
+ * pairs is vertical. `padding` is before the first row and column; what lies after follows from the
+ * output's size. */
+typedef struct {
+    int64_t batch, groups, in_channels, out_channels;
+    int64_t in_size[2], kernel_size[2], out_size[2];
+    int64_t stride[2], dilation[2], padding[2];
+    int channels_last;
+} fc_conv2d;
+
+/* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) +
+ * bias, then max(0, .) if relu. bias may be NULL. */
+FC_API fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                          const void* weight, const void* bias, int relu,
+                                          void* output);
+FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* grad_output, const void* weight,
+                                             void* grad_input);
+FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                              const void* input, const void* grad_output,
+                                              void* grad_weight);
+/* grad_bias[k] = sum of grad_output over images and pixels. */
+FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                     void* grad_bias);
+/* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
+FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
+/* The explicit columns of torch's unfold: (batch, in_channels * window, out pixels), NCHW only; and
+ * their transpose, torch's fold. weight-side members of conv other than kernel_size are not read.
+ */
+FC_API fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns);
+FC_API fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image);
+
+/* BLAS xGEMM, Fortran calling convention. Integers are passed as the address of an int64_t: on the
+ * little-endian machines that we support its low half is the same number, so that a BLAS with
+ * 32-bit and one with 64-bit integers both work. */
+typedef void (*fc_gemm)(const char* trans_a, const char* trans_b, const int64_t* m,
+                        const int64_t* n, const int64_t* k, const void* alpha, const void* a,
+                        const int64_t* lda, const void* b, const int64_t* ldb, const void* beta,
+                        void* c, const int64_t* ldc);
+typedef struct {
+    fc_gemm gemm[FC_DTYPES];
+    int concurrent; /* may be called from several of our threads at once: it opens none of its own
+                     */
+} fc_blas;
+
+/* Convolution by explicit columns and BLAS, in slabs of bounded scratch (ops/conv_im2col.c). */
+FC_API fc_status fc_conv2d_im2col_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                          const fc_blas* blas, const void* input,
+                                          const void* weight, const void* bias, int relu,
+                                          void* output);
+FC_API fc_status fc_conv2d_im2col_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                             const fc_blas* blas, const void* grad_output,
+                                             const void* weight, void* grad_input);
+FC_API fc_status fc_conv2d_im2col_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                              const fc_blas* blas, const void* input,
+                                              const void* grad_output, void* grad_weight);
+FC_API int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype);
+
+/* ---- the fully connected layer ------------------------------------------------------------ */
+
+/* Row-major input (rows, in), weight (out, in), output (rows, out); no size may be 0. */
+typedef struct {
+    int64_t rows, in_features, out_features;
+} fc_linear;
+
+/* output = input weight^T + bias; bias may be NULL. */
+FC_API fc_status fc_linear_forward(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                   const void* weight, const void* bias, void* output);
+/* grad_input = grad_output weight */
+FC_API fc_status fc_linear_grad_input(const fc_linear* linear, fc_dtype dtype,
+                                      const void* grad_output, const void* weight,
+                                      void* grad_input);
+/* grad_weight = grad_output^T input */
+FC_API fc_status fc_linear_grad_weight(const fc_linear* linear, fc_dtype dtype, const void* input,
+                                       const void* grad_output, void* grad_weight);
 
 /* ---- elementwise activations -------------------------------------------------------------- */
 
@@ -62,5 +146,69 @@ FC_API fc_status fc_activation_forward(fc_activation f, fc_dtype dtype, int64_t 
 FC_API fc_status fc_activation_backward(fc_activation f, fc_dtype dtype, int64_t size,
                                         double parameter, const void* grad_output,
                                         const void* saved, void* grad_input);
+
+/* ---- softmax ------------------------------------------------------------------------------ */
+
+typedef enum { FC_SOFTMAX, FC_LOG_SOFTMAX, FC_LOGSUMEXP, FC_SOFTMAX_MODES } fc_softmax;
+
+/* An (outer, size, inner) array seen along its middle axis: outer * inner lines. */
+typedef struct {
+    int64_t outer, size, inner;
+} fc_lines;
+
+/* output has the input's shape; for the logsumexp (outer, inner). */
+FC_API fc_status fc_softmax_forward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                    const void* input, void* output);
+/* saved: the forward output; for the logsumexp its input, with `output` (outer, inner) beside it
+ * (NULL for the others) and grad_output (outer, inner). */
+FC_API fc_status fc_softmax_backward(fc_softmax mode, fc_dtype dtype, const fc_lines* lines,
+                                     const void* grad_output, const void* saved, const void* output,
+                                     void* grad_input);
+
+/* ---- cross-entropy ------------------------------------------------------------------------ */
+
+typedef struct {
+    fc_lines lines;        /* (samples, classes, positions) */
+    const int64_t* target; /* (samples, positions): labels, each below classes or ignore_index */
+    const void* weight;    /* (classes,) or NULL for ones */
+    double weight_sum;     /* of all classes */
+    double label_smoothing;
+    int64_t ignore_index;
+} fc_cross_entropy;
+
+/* losses (samples, positions), 0 where ignored. sums[0] is their sum, sums[1] the sum of the
+ * labels' weights, both in an order that depends on the shape alone. FC_ERROR_INDEX: a label is out
+ * of range. */
+FC_API fc_status fc_cross_entropy_forward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                          const void* input, void* losses, double sums[2]);
+/* grad_losses (samples, positions), or NULL: `scale` for every one. */
+FC_API fc_status fc_cross_entropy_backward(const fc_cross_entropy* problem, fc_dtype dtype,
+                                           const void* grad_losses, double scale, const void* input,
+                                           void* grad_input);
+
+/* ---- pooling ------------------------------------------------------------------------------ */
+
+/* Planes of (height, width), one after the other; pairs are (along height, along width). Every
+ * window holds a cell of the input, and starts before the input's end. */
+typedef struct {
+    int64_t planes;
+    int64_t input[2], output[2];
+    int64_t kernel[2], stride[2], padding[2], dilation[2];
+    int count_include_pad; /* averages: count the cells of the padding */
+    int64_t divisor;       /* averages: divide by this instead of counting; 0: count */
+} fc_pool2d;
+
+/* indices: of each maximum, flat in its plane; NULL if not wanted. */
+FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                       void* output, int64_t* indices);
+FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
+                                       void* output);
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices.
+ * FC_ERROR_INDEX: one is outside its plane. */
+FC_API fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
+                                      int64_t out_area, const void* grad_output,
+                                      const int64_t* indices, void* grad_input);
+FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
+                                        const void* grad_output, void* grad_input);
 
 #endif

@@ -3,6 +3,7 @@
  * globals are constant. */
 #include "simd.h"
 #include "tiles.h"
+#include "constants.h"
 
 #define T float
 #define SUF f32

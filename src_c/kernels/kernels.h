@@ -19,7 +19,8 @@ typedef struct {
     int64_t row_phases, col_phases;
     const int64_t* row_phase;
     const int64_t* col_phase;
-    int64_t rows, cols; /* of every plane */
+    int64_t rows, cols;   /* of every plane */
+    int64_t phase_stride; /* from one plane to the next, in elements */
     double outside;
 } fc_planes;
 
@@ -36,16 +37,79 @@ typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
                                   const void* saved, void* grad_input);
 
+/* `count` lines: rows of input (lines->inner == 1), or neighbouring ones, whose first elements lie
+ * side by side (softmax.inc). */
+typedef void (*fc_softmax_kernel)(const fc_lines* lines, int64_t count, const void* input,
+                                  void* output);
+typedef void (*fc_softmax_kernel_backward)(const fc_lines* lines, int64_t count,
+                                           const void* grad_output, const void* saved,
+                                           const void* output, void* grad_input);
+
+/* Gradient of the losses: one a line, or (NULL) `scale` for all. */
+typedef struct {
+    const void* losses;
+    double scale;
+} fc_loss_gradient;
+
+/* Taps of pooling windows over filled planes (pool.inc): tap i of output p is
+ * planes[offset[i] + p], for p < pixels rounded up to a few whole vectors. */
+typedef struct {
+    int64_t taps, pixels;
+    const int64_t* offset;
+    const int64_t* place; /* of the tap in its window: flat, from the window's first cell */
+    int first;            /* start afresh, or from what the tile holds */
+} fc_pool_taps;
+
+/* A block of pooled outputs on its way from a tile to the output's rows. */
+typedef struct {
+    int64_t rows, cols, tile_cols, out_cols;
+    int64_t base, row_step, col_step;     /* maximum: index of each window's first cell */
+    const int64_t *row_first, *col_first; /* place of the first cell inside the input */
+    const double *row_count, *col_count;  /* average: the divisor is their product */
+} fc_pool_store;
+
+/* Cells that a window of an average counts along one axis (0: down, 1: along the row). A fixed
+ * divisor counts as the height of every window, with width 1. */
+static inline double fc_pool_count(const fc_pool2d* d, int axis, int64_t output) {
+    if (d->divisor) return axis == 0 ? (double)d->divisor : 1;
+    int64_t begin = output * d->stride[axis] - d->padding[axis];
+    int64_t end = begin + d->kernel[axis], limit = d->input[axis] + d->padding[axis];
+    if (!d->count_include_pad) limit = d->input[axis];
+    if (!d->count_include_pad && begin < 0) begin = 0;
+    return (double)((end < limit ? end : limit) - begin);
+}
+
+typedef enum { FC_POOL_MAX, FC_POOL_MAX_PLACED, FC_POOL_AVERAGE } fc_pool_mode;
+
+/* Outputs of `rows` rows whose windows lie in rows of `source` (pool_rows.inc): window (i, j)
+ * starts at source[i * row_step * pitch + j * col_step], col_step 1 or 2. Reads up to two vectors
+ * past the last row's end; `room` outputs from the first on may be written. */
+typedef struct {
+    fc_pool_mode mode;
+    int64_t rows, cols, room;
+    int64_t kernel[2], row_step, col_step, pitch;
+    int64_t above, left; /* rows and columns of padding before the first window's first cell */
+    int64_t width, base; /* of the image; flat index of the first window's first cell in it */
+    double divisor;
+} fc_pool_rows;
+
+/* Where the taps of a window meet: the sum or the maximum of a tile, and the places. */
+typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
+                               void* places);
+
 typedef struct {
     int lanes;          /* elements in a vector */
     int mr, nr;         /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
     int dot_mr, dot_nr; /* conv_dots tile */
 
     void (*fill_planes)(const fc_planes* planes, const void* image, void* destination);
+    /* The transpose of fill_planes: add every plane element to the pixel that it came from. */
+    void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr (conv_taps.inc).
-     * init: one start value a row, NULL for zero; accumulate != 0 starts from the tile itself. */
+    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr
+     * (conv_taps.inc). init: one start value a row, NULL for zero; accumulate != 0 starts from the
+     * tile itself. */
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
                       const int32_t* offset, const void* init, int accumulate, void* tile,
                       int64_t tile_stride, int64_t pixels);
@@ -54,8 +118,43 @@ typedef struct {
     void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
 
+    /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
+     * for j < width (sums.inc). */
+    double (*sum_run)(int64_t size, const void* run);
+    void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
+
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];
+
+    fc_softmax_kernel softmax_forward[FC_SOFTMAX_MODES];
+    fc_softmax_kernel_backward softmax_backward[FC_SOFTMAX_MODES];
+    /* `count` rows (inner == 1) or neighbouring lines; 0, or a label was out of range (loss.inc).
+     */
+    int (*cross_entropy_forward)(const fc_cross_entropy* problem, int64_t count,
+                                 const int64_t* target, const void* input, void* losses,
+                                 double sums[2]);
+    int (*cross_entropy_backward)(const fc_cross_entropy* problem, int64_t count,
+                                  const int64_t* target, const fc_loss_gradient* grad,
+                                  const void* input, void* grad_input);
+
+    fc_pool_kernel max_taps, sum_taps;
+    void (*max_store)(const fc_pool_store* store, const void* tile, const void* places,
+                      void* output, int64_t* indices);
+    void (*average_store)(const fc_pool_store* store, const void* tile, void* output);
+    void (*pool_rows)(const fc_pool_rows* rows, const void* source, void* output, int64_t* indices);
+    void (*mean_planes)(int64_t planes, int64_t area, double divisor, const void* input,
+                        void* output);
+    void (*max_planes)(int64_t planes, int64_t area, const void* input, void* output,
+                       int64_t* indices);
+    void (*spread_planes)(int64_t planes, int64_t area, double divisor, const void* grad_output,
+                          void* grad_input);
+    void (*max_row_plain)(const fc_pool2d* pool, int64_t out_row, const void* image, void* output,
+                          int64_t* indices);
+    int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,
+                       void* plane);
+    /* counted: the pool as given, from which the divisors follow */
+    void (*average_backward)(const fc_pool2d* pool, const fc_pool2d* counted, int64_t first_row,
+                             int64_t last_row, const void* grad_output, void* grad_input);
 } fc_kernels_of_type;
 
 typedef struct {

@@ -16,11 +16,11 @@
 #include "kernels.h"
 
 #if defined(__AVX512F__)
-#define VECTOR_BYTES 64
+#    define VECTOR_BYTES 64
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
+#    define VECTOR_BYTES 32
 #else
-#define VECTOR_BYTES 16
+#    define VECTOR_BYTES 16
 #endif
 
 typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
@@ -39,5 +39,14 @@ typedef int64_t int_f64;
 #define VL ((int)(VECTOR_BYTES / sizeof(T)))
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* Keep a vector in a register: without this the compiler may load it again for every use. */
+#if defined(__x86_64__)
+#    define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#    define KEEP(v) __asm__("" : "+w"(v))
+#else
+#    define KEEP(v) (void)(v)
+#endif
 
 #endif

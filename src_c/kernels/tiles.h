@@ -3,13 +3,13 @@
  * conv_taps keeps TAPS_MR x TAPS_NV accumulators, TAPS_NV vectors of pixels and one broadcast in
  * registers; conv_dots DOTS_MR x DOTS_NR accumulators, DOTS_NR vectors and one more. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers */
-#define TAPS_MR 14
-#define TAPS_NV 2
-#define DOTS_MR 4
-#define DOTS_NR 6
+#    define TAPS_MR 14
+#    define TAPS_NV 2
+#    define DOTS_MR 4
+#    define DOTS_NR 6
 #else /* 16 */
-#define TAPS_MR 6
-#define TAPS_NV 2
-#define DOTS_MR 3
-#define DOTS_NR 4
+#    define TAPS_MR 6
+#    define TAPS_NV 2
+#    define DOTS_MR 3
+#    define DOTS_NR 4
 #endif

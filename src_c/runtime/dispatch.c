@@ -46,6 +46,24 @@ fc_status fc_select_isa(const char* name) {
     return FC_ERROR_ARGUMENT;
 }
 
-const char* fc_selected_isa(void) { return selected->name; }
+const char* fc_selected_isa(void) {
+    return selected->name;
+}
 
-const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype) { return selected->kernels->of[dtype]; }
+const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype) {
+    return selected->kernels->of[dtype];
+}
+
+#ifndef FC_BUILD_FLAGS
+#    define FC_BUILD_FLAGS "unknown flags"
+#endif
+
+#if defined(__clang__)
+const char* fc_build_description(void) {
+    return "clang " __VERSION__ ", " FC_BUILD_FLAGS;
+}
+#else
+const char* fc_build_description(void) {
+    return "gcc " __VERSION__ ", " FC_BUILD_FLAGS;
+}
+#endif

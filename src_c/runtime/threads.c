@@ -20,11 +20,15 @@ static _Atomic int serial_child;
 static int pool_released;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
-static void before_fork(void) { pool_released = omp_pause_resource_all(omp_pause_hard) == 0; }
+static void before_fork(void) {
+    pool_released = omp_pause_resource_all(omp_pause_hard) == 0;
+}
 static void in_child(void) {
     if (!pool_released) atomic_store(&serial_child, 1);
 }
-static void watch_forks(void) { pthread_atfork(before_fork, NULL, in_child); }
+static void watch_forks(void) {
+    pthread_atfork(before_fork, NULL, in_child);
+}
 
 int fc_default_num_threads(void) {
     int threads = fc_cpu_quota();
@@ -42,7 +46,9 @@ int fc_get_num_threads(void) {
     return threads;
 }
 
-void fc_set_num_threads(int threads) { atomic_store(&configured_threads, threads > 1 ? threads : 1); }
+void fc_set_num_threads(int threads) {
+    atomic_store(&configured_threads, threads > 1 ? threads : 1);
+}
 
 int fc_threads_for(double work) {
     int threads = fc_get_num_threads();

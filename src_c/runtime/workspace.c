@@ -30,9 +30,13 @@ static void release(void* pointer) {
     own->registered = 0;
 }
 
-static void create_key(void) { pthread_key_create(&key, release); }
+static void create_key(void) {
+    pthread_key_create(&key, release);
+}
 
-void fc_workspace_fail_at(int64_t n) { atomic_store(&requests_until_failure, n); }
+void fc_workspace_fail_at(int64_t n) {
+    atomic_store(&requests_until_failure, n);
+}
 
 static int failure_due(void) {
     if (atomic_load_explicit(&requests_until_failure, memory_order_relaxed) <= 0) return 0;

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from fastconv.ops.algorithms.fft_axis import split_axis
+from fastconv.ops.algorithms.fft.axis import split_axis
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 6])

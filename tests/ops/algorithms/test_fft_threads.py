@@ -7,8 +7,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from fastconv.ops.algorithms import fft_threads
-from fastconv.ops.algorithms.fft_threads import Turns, share
+from fastconv.ops.algorithms.fft import threads as fft_threads
+from fastconv.ops.algorithms.fft.threads import Turns, share
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8, 1000])

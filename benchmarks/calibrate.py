@@ -1,0 +1,160 @@
+"""Measure the constants of the cost model behind algorithm="auto", and write costs.py.
+
+    python benchmarks/calibrate.py
+
+For every instruction set that this CPU runs, dtype, algorithm and pass, the convolutions of CASES are
+timed on one thread, and
+
+    seconds = start + sum(constant_i * feature_i)
+
+is fitted by non-negative least squares of the relative error; the exponent of the thread count is
+the median of what two threads gain. Instruction sets not found here keep the constants they have.
+Takes a few minutes on an otherwise idle machine.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from math import log2
+from pathlib import Path
+from pprint import pformat
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+TARGET = Path(__file__).resolve().parent.parent / "fastconv/ops/algorithms/costs.py"
+
+#: input shape, weight shape, stride, padding
+CASES: list[tuple[tuple[int, ...], tuple[int, ...], int, int]] = [
+    ((1, 1, 8, 8), (1, 1, 3, 3), 1, 0),
+    ((1, 8, 14, 14), (16, 8, 3, 3), 1, 1),
+    ((16, 1, 28, 28), (20, 1, 5, 5), 1, 0),
+    ((16, 20, 12, 12), (50, 20, 5, 5), 1, 0),
+    ((8, 16, 28, 28), (32, 16, 5, 5), 1, 0),
+    ((1, 3, 224, 224), (32, 3, 3, 3), 1, 1),
+    ((1, 3, 224, 224), (64, 3, 7, 7), 2, 3),
+    ((1, 64, 56, 56), (64, 64, 1, 1), 1, 0),
+    ((1, 64, 56, 56), (64, 64, 3, 3), 1, 1),
+    ((1, 128, 28, 28), (128, 128, 3, 3), 2, 1),
+    ((1, 256, 14, 14), (256, 256, 3, 3), 1, 1),
+    ((1, 512, 7, 7), (512, 512, 1, 1), 1, 0),
+    ((2, 512, 7, 7), (256, 512, 3, 3), 1, 1),
+    ((1, 3, 128, 128), (8, 3, 17, 17), 1, 8),
+    ((1, 1, 256, 256), (4, 1, 31, 31), 1, 0),
+    ((4, 8, 48, 48), (8, 8, 11, 11), 1, 5),
+]
+
+
+def time_one(call: Callable[[], Any], budget: float) -> float:
+    """Median seconds of a call within a budget of seconds."""
+    call()
+    times: list[float] = []
+    start = perf_counter()
+    while len(times) < 3 or (perf_counter() - start < budget and len(times) < 200):
+        begin = perf_counter()
+        call()
+        times.append(perf_counter() - begin)
+    return median(times)
+
+
+def measure_case(case: Any, dtype: Any, name: str, budget: float) -> dict[str, list[Any]]:
+    """Return pass -> [features, seconds on one thread, seconds on two]."""
+    import fastconv as fc
+    from fastconv.ops.algorithms.select import PASSES, load
+    from fastconv.ops.geometry import conv2d_geometry
+
+    shape, weight_shape, stride, padding = case
+    geometry = conv2d_geometry(shape, weight_shape, stride, padding, 1, 1, "NCHW")
+    generator = np.random.default_rng(0)
+    x, w, g = (
+        generator.standard_normal(s).astype(dtype)
+        for s in (shape, weight_shape, geometry.output_shape)
+    )
+    module = load(name)
+    if module.rejects(geometry, np.dtype(dtype)):
+        return {}
+    y, gx, gw = np.empty_like(g), np.empty_like(x), np.empty_like(w)
+    calls = {
+        "forward": lambda: module.forward(geometry, x, w, None, False, y),
+        "grad_input": lambda: module.grad_input(geometry, g, w, gx),
+        "grad_weight": lambda: module.grad_weight(geometry, x, g, gw),
+    }
+    result = {}
+    for which in PASSES:
+        seconds = []
+        for threads in (1, 2):
+            with fc.num_threads(threads):
+                seconds.append(time_one(calls[which], budget))
+        result[which] = [module.features(geometry, np.dtype(dtype), which), *seconds]
+    return result
+
+
+def fit(rows: list[list[Any]]) -> list[float]:
+    """Return (start, exponent, constants ...) of one algorithm and pass."""
+    from scipy.optimize import nnls
+
+    seconds = np.array([row[1] for row in rows])
+    features = np.array([[1.0, *row[0]] for row in rows])
+    scale = features.max(axis=0)
+    constants, _ = nnls(features / scale / seconds[:, None], np.ones(len(rows)))
+    gains = [log2(one / two) for _, one, two in rows if one > 1e-3]
+    exponent = min(1.0, max(0.0, median(gains)))
+    start, *rest = (constants / scale).tolist()
+    return [float(f"{value:.3g}") for value in (start, exponent, *rest)]
+
+
+def measure_isa(budget: float) -> dict[str, Any]:
+    """Return dtype -> algorithm -> pass -> constants, for the instruction set that is selected."""
+    from fastconv.ops.algorithms.select import ALGORITHMS, PASSES
+
+    result: dict[str, Any] = {}
+    for dtype in (np.float32, np.float64):
+        table = result.setdefault(np.dtype(dtype).name, {})
+        for name in ALGORITHMS:
+            measured = [measure_case(case, dtype, name, budget) for case in CASES]
+            table[name] = {
+                which: fit([each[which] for each in measured if each]) for which in PASSES
+            }
+    return result
+
+
+def main() -> None:
+    """Measure every instruction set in a process of its own; write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", type=float, default=0.05, help="seconds a measurement")
+    parser.add_argument("--isa", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.isa:
+        print(json.dumps(measure_isa(arguments.budget)))
+        return
+
+    from fastconv._core.runtime import available_isas
+    from fastconv.benchmark.machine import processor
+    from fastconv.ops.algorithms.costs import COSTS
+
+    costs: dict[str, Any] = dict(COSTS)
+    for isa in (name for name, usable in available_isas().items() if usable):
+        print(f"measuring {isa} ...", file=sys.stderr, flush=True)
+        environment = os.environ | {"FASTCONV_ISA": isa}
+        command = [sys.executable, __file__, "--isa", isa, "--budget", str(arguments.budget)]
+        output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        costs[isa] = json.loads(output)
+    body = pformat(costs, width=99, sort_dicts=False)
+    TARGET.write_text(
+        '"""Constants of the cost model. Written by benchmarks/calibrate.py; not edited by hand.\n\n'
+        f'Measured on {processor()}.\n"""\n\n'
+        "#: COSTS[isa][dtype][algorithm][pass] = [start, exponent, seconds per unit of a feature ...]\n"
+        f"COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {body}\n",
+        encoding="utf-8",
+    )
+    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", str(TARGET)], check=False)
+    print(f"written: {TARGET}")
+
+
+if __name__ == "__main__":
+    main()

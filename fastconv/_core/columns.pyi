@@ -1,0 +1,9 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastconv._core.conv import Conv2d
+
+def im2col(conv: Conv2d, input: NDArray[Any], columns: NDArray[Any]) -> None: ...
+def col2im(conv: Conv2d, columns: NDArray[Any], image: NDArray[Any]) -> None: ...
+def slab_workspace(conv: Conv2d, double: bool) -> int: ...

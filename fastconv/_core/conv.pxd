@@ -1,0 +1,18 @@
+"""A convolution's geometry as the C library takes it; other Cython code may cimport it."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from fastconv._core.c_api cimport fc_conv2d
+
+
+cdef class Conv2d:
+    """One fc_conv2d, filled and checked once, used by every call with that geometry."""
+
+    cdef fc_conv2d c
+    cdef int64_t input_size, weight_size, output_size
+
+    cdef void* input_of(self, cnp.ndarray array, int number) except NULL
+    cdef void* weight_of(self, cnp.ndarray array, int number) except NULL
+    cdef void* output_of(self, cnp.ndarray array, int number) except NULL
+    cdef void* bias_of(self, cnp.ndarray array, int number) except NULL

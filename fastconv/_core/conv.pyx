@@ -1,0 +1,110 @@
+"""2-D convolution by direct sums: buffers in, status out. Shapes are ops/geometry.py's business."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from fastconv._core.c_api cimport (
+    data_of, dtype_of, fc_conv2d_direct_forward, fc_conv2d_direct_grad_input,
+    fc_conv2d_direct_grad_weight, fc_conv2d_direct_workspace, fc_conv2d_grad_bias, fc_dtype,
+    fc_status, raise_status, FC_FLOAT32, FC_FLOAT64,
+)
+
+cnp.import_array()
+
+
+cdef class Conv2d:
+    """A convolution's geometry in C: sizes, strides, dilations and the padding before each axis."""
+
+    def __init__(self, int64_t batch, int64_t groups, int64_t in_channels, int64_t out_channels,
+                 in_size, kernel_size, out_size, stride, dilation, padding, bint channels_last):
+        cdef int axis
+        self.c.batch, self.c.groups = batch, groups
+        self.c.in_channels, self.c.out_channels = in_channels, out_channels
+        self.c.channels_last = channels_last
+        for axis in range(2):
+            self.c.in_size[axis] = in_size[axis]
+            self.c.kernel_size[axis] = kernel_size[axis]
+            self.c.out_size[axis] = out_size[axis]
+            self.c.stride[axis] = stride[axis]
+            self.c.dilation[axis] = dilation[axis]
+            self.c.padding[axis] = padding[axis]
+        if min(groups, *stride, *dilation, *kernel_size) < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError("fastconv: not a convolution")
+        self.input_size = batch * in_channels * in_size[0] * in_size[1]
+        self.output_size = batch * out_channels * out_size[0] * out_size[1]
+        self.weight_size = out_channels * (in_channels // groups) * kernel_size[0] * kernel_size[1]
+
+    cdef void* input_of(self, cnp.ndarray array, int number) except NULL:
+        return data_of(array, number, self.input_size)
+
+    cdef void* weight_of(self, cnp.ndarray array, int number) except NULL:
+        return data_of(array, number, self.weight_size)
+
+    cdef void* output_of(self, cnp.ndarray array, int number) except NULL:
+        return data_of(array, number, self.output_size)
+
+    cdef void* bias_of(self, cnp.ndarray array, int number) except NULL:
+        return data_of(array, number, self.c.out_channels)
+
+
+def direct_forward(Conv2d conv, cnp.ndarray input, cnp.ndarray weight, cnp.ndarray bias, bint relu,
+                   cnp.ndarray output):
+    """output = conv(input, weight) + bias (or None), then max(0, .) if relu."""
+    cdef fc_dtype dtype = dtype_of(input)
+    cdef int number = cnp.PyArray_TYPE(input)
+    cdef void* x = conv.input_of(input, number)
+    cdef void* w = conv.weight_of(weight, number)
+    cdef void* b = NULL if bias is None else conv.bias_of(bias, number)
+    cdef void* y = conv.output_of(output, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_direct_forward(&conv.c, dtype, x, w, b, relu, y)
+    raise_status(status)
+
+
+def direct_grad_input(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray weight,
+                      cnp.ndarray grad_input):
+    """Gradient with respect to the input."""
+    cdef fc_dtype dtype = dtype_of(weight)
+    cdef int number = cnp.PyArray_TYPE(weight)
+    cdef void* g = conv.output_of(grad_output, number)
+    cdef void* w = conv.weight_of(weight, number)
+    cdef void* x = conv.input_of(grad_input, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_direct_grad_input(&conv.c, dtype, g, w, x)
+    raise_status(status)
+
+
+def direct_grad_weight(Conv2d conv, cnp.ndarray input, cnp.ndarray grad_output,
+                       cnp.ndarray grad_weight):
+    """Gradient with respect to the weight."""
+    cdef fc_dtype dtype = dtype_of(input)
+    cdef int number = cnp.PyArray_TYPE(input)
+    cdef void* x = conv.input_of(input, number)
+    cdef void* g = conv.output_of(grad_output, number)
+    cdef void* w = conv.weight_of(grad_weight, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_direct_grad_weight(&conv.c, dtype, x, g, w)
+    raise_status(status)
+
+
+def grad_bias(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray result):
+    """Gradient with respect to the bias: sums over images and pixels."""
+    cdef fc_dtype dtype = dtype_of(grad_output)
+    cdef int number = cnp.PyArray_TYPE(grad_output)
+    cdef void* g = conv.output_of(grad_output, number)
+    cdef void* b = conv.bias_of(result, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_grad_bias(&conv.c, dtype, g, b)
+    raise_status(status)
+
+
+def direct_workspace(Conv2d conv, bint double, str which):
+    """Bytes of scratch of one task: `which` is "forward", "grad_input" or "grad_weight"."""
+    return fc_conv2d_direct_workspace(
+        &conv.c, FC_FLOAT64 if double else FC_FLOAT32,
+        ("forward", "grad_input", "grad_weight").index(which),
+    )

@@ -1,0 +1,81 @@
+"""Direct convolution: sums over shifted planes of the input, in registers (src_c/ops/conv_taps.c)."""
+
+from typing import Any
+
+import numpy as np
+
+from fastconv._core import conv as core
+from fastconv.ops.arrays import Array
+from fastconv.ops.geometry import Conv2dGeometry
+
+name = "direct"
+
+#: No task may need more scratch than this.
+LARGEST_WORKSPACE = 4 << 20
+
+
+def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why the algorithm can't do the problem, or None."""
+    needed = workspace(geometry, dtype)
+    if needed > LARGEST_WORKSPACE:
+        return (
+            f"a {geometry.kernel_height}x{geometry.kernel_width} kernel needs {needed >> 20} MB of "
+            f"scratch a thread; its limit is {LARGEST_WORKSPACE >> 20} MB"
+        )
+    return None
+
+
+def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
+    """Bytes of scratch that a thread needs, the largest over the three passes."""
+    double = dtype.itemsize == 8
+    return max(
+        core.direct_workspace(geometry.core, double, each)
+        for each in ("forward", "grad_input", "grad_weight")
+    )
+
+
+def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
+    """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored."""
+    g = geometry
+    reach = (g.kernel_width - 1) * g.dilation[1] // g.stride[1]
+    images = g.batch * (g.out_height if which != "grad_input" else g.in_height)
+    cols = g.out_width if which != "grad_input" else g.in_width
+    padded = images * (cols + reach)
+    pairs = g.in_channels // g.groups * g.out_channels
+    taps = g.kernel_height * g.kernel_width
+    if which == "grad_input":
+        taps_met = taps / (g.stride[0] * g.stride[1])
+        return [padded * pairs * taps_met, padded * g.out_channels, padded * g.in_channels]
+    if which == "grad_weight":
+        return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]
+    return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]
+
+
+def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
+    """Return the bound's factor and what it multiplies.
+
+    One rounding for each product that is added in order, and one for the bias.
+    """
+    return (geometry.reduction + 2) * float(np.finfo(dtype).eps) / 2, "sum |x| |w|"
+
+
+def forward(
+    geometry: Conv2dGeometry,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    relu: bool,
+    output: Array,
+) -> None:
+    """Write conv(input, weight) + bias, clipped at 0 if `relu`, to `output`."""
+    core.direct_forward(geometry.core, input, weight, bias, relu, output)
+
+
+def grad_input(geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array) -> None:
+    """Write the gradient with respect to the input to `result`."""
+    core.direct_grad_input(geometry.core, grad_output, weight, result)
+
+
+def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:
+    """Write the gradient with respect to the weight to `result`."""
+    core.direct_grad_weight(geometry.core, input, grad_output, result)

@@ -1,0 +1,191 @@
+"""Which algorithm: a pure function of geometry, dtype, pass, instruction set and thread count.
+
+"auto" takes the algorithm whose estimated time is least. An estimate is
+
+    start + sum(seconds_i * feature_i) / threads ** exponent
+
+with each algorithm's `features` (work in FMAs, elements copied, ...) and the constants of `costs.py`,
+which `benchmarks/calibrate.py` measures and fits. "fft", whose error is relative to a whole tile, is
+weighed for kernels of at least LARGE_KERNEL taps only; else it is taken where it is asked for, or
+where it alone can do the problem.
+"""
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastconv.ops.algorithms.costs import COSTS
+from fastconv.ops.geometry import Conv2dGeometry
+
+#: All algorithms, in order of preference where estimates are equal.
+ALGORITHMS = ("direct", "im2col", "fft")
+
+#: The passes of a convolution, each with an algorithm of its own.
+PASSES = ("forward", "grad_input", "grad_weight")
+
+#: Names that other versions of the contract know, and why they are refused here.
+PLANNED = ("implicit_gemm", "winograd")
+
+#: A later algorithm must be estimated this many times faster than an earlier one to be taken.
+MARGIN = 1.15
+
+
+@cache
+def load(name: str) -> ModuleType:
+    """Import an algorithm's module; fft brings scipy.fft with it, so only when it is needed."""
+    return import_module(f"fastconv.ops.algorithms.{name}")
+
+
+#: Taps a phase of the stride from which "fft" is weighed: a direct sum so long is bounded no better,
+#: and below it exactness is worth more than the time.
+LARGE_KERNEL = 121
+
+#: Verdict on an algorithm that "auto" leaves to those who ask for it.
+UNTRUSTED = "only if asked for: its error is relative to a whole tile"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One algorithm's standing: estimated seconds, or why it was not taken."""
+
+    algorithm: str
+    seconds: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was chosen for one pass of one convolution, and why. Printing it reads well."""
+
+    algorithm: str
+    reason: str
+    which: str
+    flops: int
+    scratch_bytes: int
+    error_bound: float
+    error_of: str
+    dtype: str
+    isa: str
+    threads: int
+    geometry: Conv2dGeometry
+    candidates: tuple[Candidate, ...]
+    module: ModuleType
+
+    def __str__(self) -> str:
+        """Return the plan as a few aligned lines."""
+        g = self.geometry
+        lines = [
+            f"conv2d {self.which}: {self.algorithm} ({self.reason})",
+            f"  input {g.input_shape}, weight {g.weight_shape} -> output {g.output_shape}, "
+            f"{self.dtype}, {self.isa}, {self.threads} thread{'s' * (self.threads > 1)}",
+            f"  work      {self.flops / 1e9:.4g} GFLOP as a plain sum",
+            f"  scratch   {self.scratch_bytes / 1024:.0f} KB a thread",
+            f"  error     within {self.error_bound:.2g} * {self.error_of}",
+        ]
+        for candidate in self.candidates:
+            time = "" if candidate.seconds is None else f"{candidate.seconds * 1e3:10.3f} ms"
+            lines.append(f"  {candidate.algorithm:9} {time:>13}  {candidate.verdict}")
+        return "\n".join(lines)
+
+
+def estimate(
+    module: ModuleType, geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str, isa: str,
+    threads: int,
+) -> float:  # fmt: skip
+    """Return the seconds that an algorithm should take by the measured cost model."""
+    table = COSTS.get(isa) or COSTS["baseline"]
+    start, exponent, *seconds = table[dtype.name][module.name][which]
+    work = module.features(geometry, dtype, which)
+    return start + sum(s * w for s, w in zip(seconds, work, strict=True)) / threads**exponent
+
+
+def trusted(name: str, geometry: Conv2dGeometry) -> bool:
+    """May "auto" take this algorithm for its speed?"""
+    phases = geometry.stride[0] * geometry.stride[1]
+    large = geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases
+    return name != "fft" or large
+
+
+def _consider(
+    name: str, geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str, isa: str, threads: int
+) -> Candidate:
+    module = load(name)
+    reason = module.rejects(geometry, dtype)
+    if reason:
+        return Candidate(name, None, f"can't: {reason}")
+    seconds = estimate(module, geometry, dtype, which, isa, threads)
+    if not trusted(name, geometry):
+        return Candidate(name, seconds, UNTRUSTED)
+    return Candidate(name, seconds, "slower")
+
+
+def _choose(candidates: list[Candidate]) -> tuple[str, str]:
+    able = [c for c in candidates if c.seconds is not None]
+    free = [c for c in able if c.verdict != UNTRUSTED]
+    if not free:
+        if not able:
+            raise ValueError(
+                "algorithm: none can do this problem: "
+                + "; ".join(f"{c.algorithm} {c.verdict}" for c in candidates)
+            )
+        return able[0].algorithm, "the only one that can"
+    best = free[0]
+    for other in free[1:]:
+        if (other.seconds or 0.0) * MARGIN < (best.seconds or 0.0):
+            best = other
+    return best.algorithm, "least estimated time" if len(free) > 1 else "the only one that can"
+
+
+@lru_cache(maxsize=4096)
+def select(
+    geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str, algorithm: str, isa: str,
+    threads: int, explain: bool = False,
+) -> Plan:  # fmt: skip
+    """Return the plan of one pass; ValueError if the named algorithm can't do it, saying why.
+
+    `explain` weighs every algorithm for the list of candidates, also where one was named.
+    """
+    candidates: list[Candidate] = []
+    if geometry.empty:
+        chosen, reason = _known(algorithm), "there is no product to sum"
+        chosen = "direct" if chosen == "auto" else chosen
+    elif algorithm == "auto":
+        arguments = geometry, dtype, which, isa, threads
+        names = [n for n in ALGORITHMS if explain or trusted(n, geometry)]
+        candidates = [_consider(n, *arguments) for n in names]
+        if not explain and all(c.seconds is None for c in candidates):
+            candidates = [_consider(n, *arguments) for n in ALGORITHMS]
+        chosen, reason = _choose(candidates)
+    else:
+        chosen, reason = _named(algorithm, geometry, dtype), "as asked"
+        shown = ALGORITHMS if explain else ()
+        candidates = [_consider(n, geometry, dtype, which, isa, threads) for n in shown]
+    module = load(chosen)
+    bound, error_of = module.error_bound(geometry, dtype)
+    scratch = 0 if geometry.empty else module.workspace(geometry, dtype)
+    return Plan(
+        chosen, reason, which, geometry.flops, scratch, bound, error_of,
+        dtype.name, isa, threads, geometry,
+        tuple(c if c.algorithm != chosen else Candidate(chosen, c.seconds, "chosen")
+              for c in candidates),
+        module,
+    )  # fmt: skip
+
+
+def _known(algorithm: str) -> str:
+    if algorithm != "auto" and algorithm not in ALGORITHMS:
+        expected = ", ".join(repr(name) for name in ("auto", *ALGORITHMS))
+        note = " (planned, not in this version)" if algorithm in PLANNED else ""
+        raise ValueError(f"algorithm: expected {expected}, got {algorithm!r}{note}")
+    return algorithm
+
+
+def _named(algorithm: str, geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str:
+    reason = load(_known(algorithm)).rejects(geometry, dtype)
+    if reason:
+        raise ValueError(f"algorithm: {algorithm!r} can't do this problem: {reason}; use 'auto'")
+    return algorithm

@@ -1,0 +1,154 @@
+/* Direct convolution: forward, and the gradient of the input as one stride-1 problem for each
+ * residue of the input's coordinates modulo the stride. Both run on the tap engine. */
+#include "conv_taps.h"
+
+static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
+                                       fc_axis_memory memory) {
+    const int64_t out_per_group = conv->out_channels / conv->groups;
+    const int64_t in_per_group = conv->in_channels / conv->groups;
+    const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
+    const int is_explicit = fc_explicit_pays(conv, out_per_group, dtype);
+    fc_taps_problem problem = {
+        .dtype = dtype,
+        .batch = conv->batch,
+        .groups = conv->groups,
+        .reduced = in_per_group,
+        .results = out_per_group,
+        .source_strides = fc_image_strides(conv->in_channels, conv->in_size[0], conv->in_size[1],
+                                           conv->channels_last),
+        .source_height = conv->in_size[0],
+        .source_width = conv->in_size[1],
+        .first_row = -conv->padding[0],
+        .first_column = -conv->padding[1],
+        .output_strides = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
+                                           conv->channels_last),
+        .out_rows = conv->out_size[0],
+        .out_cols = conv->out_size[1],
+        .weight_group_stride = out_per_group * in_per_group * window,
+        .weight_result_stride = in_per_group * window,
+        .weight_reduced_stride = window,
+        .weight_row_stride = conv->kernel_size[1],
+    };
+    fc_axis_forward(&problem.vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0],
+                    is_explicit, memory.vertical);
+    fc_axis_forward(&problem.horizontal, conv->kernel_size[1], conv->stride[1], conv->dilation[1],
+                    is_explicit, memory.horizontal);
+    return problem;
+}
+
+fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                   const void* weight, const void* bias, int relu, void* output) {
+    fc_axis_memory memory;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
+    fc_taps_problem problem = forward_problem(conv, dtype, memory);
+    problem.source = input;
+    problem.weight = weight;
+    problem.bias = bias;
+    problem.relu = relu;
+    problem.output = output;
+    const fc_status status = fc_run_taps(&problem);
+    fc_workspace_trim();
+    return status;
+}
+
+typedef struct {
+    int64_t first; /* input coordinate of the residue's first position */
+    int64_t count; /* its positions */
+    int64_t source_first;
+} residue_range;
+
+/* Input coordinates i with (i + padding) mod stride = residue, and where their sums start. */
+static residue_range residue_axis(const fc_conv2d* conv, int axis, int64_t residue, int is_explicit,
+                                  fc_axis* out, int64_t* memory) {
+    const int64_t stride = conv->stride[axis], padding = conv->padding[axis];
+    const int64_t first = ((residue - padding) % stride + stride) % stride;
+    residue_range range = {.first = first};
+    if (first < conv->in_size[axis]) range.count = (conv->in_size[axis] - 1 - first) / stride + 1;
+    int64_t shift;
+    fc_axis_backward(out, conv->kernel_size[axis], stride, conv->dilation[axis], residue,
+                     is_explicit, memory, &shift);
+    range.source_first = (first + padding - residue) / stride + shift;
+    return range;
+}
+
+/* The problem of one pair of residues; out_rows or out_cols is 0 where no coordinate has them. */
+static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, int64_t row_residue,
+                                       int64_t col_residue, fc_axis_memory memory,
+                                       int64_t* origin) {
+    const int64_t out_per_group = conv->out_channels / conv->groups;
+    const int64_t in_per_group = conv->in_channels / conv->groups;
+    const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
+    const int is_explicit = fc_explicit_pays(conv, in_per_group, dtype);
+    const fc_strides strides = fc_image_strides(conv->in_channels, conv->in_size[0],
+                                                conv->in_size[1], conv->channels_last);
+    fc_taps_problem problem = {
+        .dtype = dtype,
+        .batch = conv->batch,
+        .groups = conv->groups,
+        .reduced = out_per_group,
+        .results = in_per_group,
+        .source_strides = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
+                                           conv->channels_last),
+        .source_height = conv->out_size[0],
+        .source_width = conv->out_size[1],
+        .output_strides = {strides.batch_stride, strides.channel_stride,
+                           strides.row_stride * conv->stride[0],
+                           strides.col_stride * conv->stride[1]},
+        .weight_group_stride = out_per_group * in_per_group * window,
+        .weight_result_stride = window,
+        .weight_reduced_stride = in_per_group * window,
+        .weight_row_stride = conv->kernel_size[1],
+    };
+    const residue_range rows =
+        residue_axis(conv, 0, row_residue, is_explicit, &problem.vertical, memory.vertical);
+    const residue_range cols =
+        residue_axis(conv, 1, col_residue, is_explicit, &problem.horizontal, memory.horizontal);
+    problem.first_row = rows.source_first;
+    problem.first_column = cols.source_first;
+    problem.out_rows = rows.count;
+    problem.out_cols = cols.count;
+    *origin = rows.first * strides.row_stride + cols.first * strides.col_stride;
+    return problem;
+}
+
+fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                      const void* grad_output, const void* weight,
+                                      void* grad_input) {
+    fc_axis_memory memory;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
+    fc_status status = FC_OK;
+    for (int64_t i = 0; i < conv->stride[0] && status == FC_OK; i++)
+        for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
+            int64_t origin;
+            fc_taps_problem problem = residue_problem(conv, dtype, i, j, memory, &origin);
+            if (problem.out_rows == 0 || problem.out_cols == 0) continue;
+            problem.source = grad_output;
+            problem.weight = weight;
+            problem.output = (char*)grad_input + origin * (int64_t)fc_dtype_size(dtype);
+            status = fc_run_taps(&problem);
+        }
+    fc_workspace_trim();
+    return status;
+}
+
+int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
+    fc_axis_memory memory;
+    if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
+    int64_t origin, most = 0;
+    if (pass == 0) {
+        const fc_taps_problem problem = forward_problem(conv, dtype, memory);
+        const fc_taps_plan plan = fc_plan_taps(&problem);
+        return (int64_t)(plan.planes_bytes + plan.tile_bytes);
+    }
+    for (int64_t i = 0; i < conv->stride[0]; i++)
+        for (int64_t j = 0; j < conv->stride[1]; j++) {
+            const fc_taps_problem problem = residue_problem(conv, dtype, i, j, memory, &origin);
+            if (problem.out_rows == 0 || problem.out_cols == 0) continue;
+            const fc_taps_plan plan = fc_plan_taps(&problem);
+            most = fc_max(most, (int64_t)(plan.planes_bytes + plan.tile_bytes));
+        }
+    return most;
+}

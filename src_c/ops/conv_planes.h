@@ -1,0 +1,69 @@
+/* Windows as flattened rows: the geometry that the direct convolutions share.
+ *
+ * Along one axis, tap r of a window over position i reads source coordinate
+ *     first + i * stride + distance_r.
+ * Splitting the source into phases turns that into plane[phase_r][i + shift_r]: a contiguous row at
+ * a constant offset. Two ways to choose the phases:
+ *   split     phase = distance mod stride, shift = distance / stride: each source element is copied
+ *             once, and rows are max_shift longer than the output (lanes lost to the seam);
+ *   explicit  one phase a tap, shift 0: no lane lost, each element copied once a tap (im2col, but
+ * of one block, in cache). */
+#ifndef FASTCONV_CONV_PLANES_H
+#define FASTCONV_CONV_PLANES_H
+
+#include "../runtime/runtime.h"
+
+typedef struct {
+    int64_t taps;   /* taps of this axis that take part */
+    int64_t phases; /* planes along this axis */
+    int64_t stride; /* source step from one output position to the next */
+    int64_t max_shift;
+    int64_t* tap_index; /* [taps] position within the kernel */
+    int64_t* tap_phase; /* [taps] index into phase[] */
+    int64_t* tap_shift; /* [taps] */
+    int64_t* phase;     /* [phases] source distance of the phase's first element */
+} fc_axis;
+
+/* Room for the arrays of both axes, in the caller's plan slot. Every convolution starts here, so
+ * this is also where one without any product to sum is refused. */
+typedef struct {
+    int64_t *vertical, *horizontal;
+} fc_axis_memory;
+fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
+
+/* Do explicit planes pay? Split ones lose max_shift lanes a row in the FMAs of every result
+ * channel; explicit ones cost copying the row once a tap. */
+int fc_explicit_pays(const fc_conv2d* conv, int64_t results, fc_dtype dtype);
+
+/* Forward: tap r lies r * dilation source elements from the window's start. */
+void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
+                     int is_explicit, int64_t* memory);
+
+/* Gradient of the input, one residue of input coordinates modulo the stride: position q meets the
+ * output's gradient at q + *first + shift, for the taps with r * dilation = residue (mod stride).
+ */
+void fc_axis_backward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
+                      int64_t residue, int is_explicit, int64_t* memory, int64_t* first);
+
+/* An image batch in memory, strides in elements. */
+typedef struct {
+    int64_t batch_stride, channel_stride, row_stride, col_stride;
+} fc_strides;
+fc_strides fc_image_strides(int64_t channels, int64_t height, int64_t width, int channels_last);
+
+/* Planes of several channels and images: [channel][phase][image][row][col]. */
+typedef struct {
+    int64_t images, rows, cols; /* of every plane, shifts included */
+    int64_t phase_stride, channel_stride;
+} fc_plane_layout;
+fc_plane_layout fc_layout_planes(const fc_axis* vertical, const fc_axis* horizontal, int64_t images,
+                                 int64_t out_rows, int64_t out_cols, size_t element);
+
+/* offset[c * taps + t] of tap t (row-major in taps) of channel c, in elements. */
+void fc_tap_offsets(const fc_axis* vertical, const fc_axis* horizontal,
+                    const fc_plane_layout* layout, int64_t channels, int32_t* offset);
+
+/* Scratch bytes of a task of fc_conv2d_direct_grad_weight. */
+int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
+
+#endif

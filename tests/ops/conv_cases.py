@@ -1,0 +1,60 @@
+"""Odd convolutions: the table that every algorithm, dtype and layout is held against."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments of one convolution."""
+
+    input: tuple[int, int, int, int]
+    weight: tuple[int, int, int, int]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of conv2d."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def arrays(self, dtype: Any, seed: int = 0) -> tuple[Any, Any, Any]:
+        """Small integers, so that every sum is exact in float32."""
+        generator = np.random.default_rng(seed)
+        draw = lambda shape: generator.integers(-4, 5, shape).astype(dtype)  # noqa: E731
+        return draw(self.input), draw(self.weight), draw(self.weight[0])
+
+
+CASES = {
+    "one pixel": Case((1, 1, 1, 1), (1, 1, 1, 1)),
+    "one product a pixel": Case((2, 1, 5, 7), (3, 1, 1, 1)),
+    "lenet first": Case((2, 1, 28, 28), (6, 1, 5, 5), padding=2),
+    "lenet second": Case((2, 6, 14, 14), (16, 6, 5, 5)),
+    "odd everything": Case((2, 3, 11, 13), (5, 3, 3, 2), (2, 3), ((1, 0), (2, 3)), (2, 1)),
+    "even kernel same": Case((1, 2, 6, 9), (3, 2, 4, 2), padding="same"),
+    "stride beyond kernel": Case((1, 2, 13, 17), (2, 2, 2, 2), stride=5),
+    "stride three of one": Case((1, 4, 9, 9), (3, 4, 1, 1), stride=3),
+    "dilation beyond image": Case((1, 1, 5, 5), (2, 1, 2, 2), padding=3, dilation=6),
+    "dilated and strided": Case((1, 3, 19, 16), (4, 3, 3, 3), (2, 4), 3, (3, 2)),
+    "depthwise": Case((2, 7, 9, 8), (7, 1, 3, 3), padding=1, groups=7),
+    "depthwise times two": Case((1, 4, 7, 7), (8, 1, 3, 3), 2, 1, groups=4),
+    "grouped": Case((2, 6, 10, 9), (9, 2, 3, 3), padding=1, groups=3),
+    "more filters than a tile": Case((1, 2, 6, 40), (45, 2, 3, 3), padding=1),
+    "many channels": Case((1, 130, 6, 5), (17, 130, 3, 3), padding=1),
+    "one by one": Case((2, 40, 7, 7), (31, 40, 1, 1)),
+    "wide": Case((1, 1, 1, 2500), (2, 1, 1, 3), padding=(0, 1)),
+    "tall": Case((1, 1, 700, 1), (2, 1, 7, 1), 2),
+    "kernel is the image": Case((3, 2, 8, 9), (4, 2, 8, 9)),
+    "padding beyond kernel": Case((1, 1, 3, 3), (2, 1, 2, 2), padding=4),
+    "large kernel": Case((1, 2, 24, 23), (2, 2, 13, 15), padding=5),
+    "small images, big batch": Case((9, 5, 4, 4), (6, 5, 3, 3), padding=1),
+}
