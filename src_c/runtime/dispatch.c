@@ -58,12 +58,6 @@ const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype) {
 #    define FC_BUILD_FLAGS "unknown flags"
 #endif
 
-#if defined(__clang__)
-const char* fc_build_description(void) {
-    return "clang " __VERSION__ ", " FC_BUILD_FLAGS;
-}
-#else
 const char* fc_build_description(void) {
     return "gcc " __VERSION__ ", " FC_BUILD_FLAGS;
 }
-#endif
