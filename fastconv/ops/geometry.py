@@ -7,10 +7,10 @@ in a cache. Everything below receives it and asks no questions.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import index
 from typing import Any
 
 from fastconv._core.conv import Conv2d
+from fastconv.ops.arguments import as_int
 
 Pair = tuple[int, int]
 PaddingPairs = tuple[Pair, Pair]
@@ -40,19 +40,14 @@ def as_pair(name: str, value: Any, minimum: int) -> Pair:
             raise ValueError(f"{name}: expected an int or two of them, got {value!r}")
     else:
         items = [value]
-    numbers = [_as_int(name, item, minimum, value) for item in items]
-    return numbers[0], numbers[-1]
-
-
-def _as_int(name: str, item: Any, minimum: int, whole: Any) -> int:
-    if isinstance(item, bool) or not hasattr(item, "__index__"):
+    try:
+        numbers = [as_int(name, item, minimum) for item in items]
+    except TypeError:
         raise TypeError(
-            f"{name}: expected an int or a pair of ints, got {whole!r} ({type(item).__name__})"
-        )
-    number = index(item)
-    if number < minimum:
-        raise ValueError(f"{name}: expected at least {minimum}, got {whole!r}")
-    return number
+            f"{name}: expected an int or a pair of ints, got {value!r} of type "
+            f"{type(value).__name__}"
+        ) from None
+    return numbers[0], numbers[-1]
 
 
 def check_size(name: str, shape: tuple[int, ...], item_size: int = 8) -> None:
@@ -157,7 +152,7 @@ def _check_channels(
             "weight: expected 4 dimensions (out_channels, in_channels / groups, kernel_height, "
             f"kernel_width), got shape {weight_shape}"
         )
-    count = _as_int("groups", groups, 1, groups)
+    count = as_int("groups", groups, 1)
     channels = input_shape[layout.index("C")]
     if channels % count or weight_shape[0] % count:
         raise ValueError(

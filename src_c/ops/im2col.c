@@ -4,7 +4,6 @@
 #include <string.h>
 
 typedef struct {
-    const fc_conv2d* conv;
     const fc_kernels_of_type* kernels;
     int64_t element;
     fc_planes planes;
@@ -42,8 +41,7 @@ static fc_status run(const fc_conv2d* conv, fc_dtype dtype, const void* from, vo
                     memory.vertical);
     fc_axis_forward(&horizontal, conv->kernel_size[1], conv->stride[1], conv->dilation[1], 1,
                     memory.horizontal);
-    columns_job job = {.conv = conv,
-                       .kernels = fc_kernels_for(dtype),
+    columns_job job = {.kernels = fc_kernels_for(dtype),
                        .element = (int64_t)fc_dtype_size(dtype),
                        .from = from,
                        .to = to};
