@@ -48,6 +48,23 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                            const void* input, const void* grad_output,
                                            void* grad_weight)
+    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                         const void* input, const void* weight, const void* bias,
+                                         int relu, void* output)
+    fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* input, const void* packed,
+                                                const void* bias, int relu, void* output)
+    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* grad_output, const void* weight,
+                                            void* grad_input)
+    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* input, const void* grad_output,
+                                             void* grad_weight)
+    int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype)
+    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* weight, void* packed)
+    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)

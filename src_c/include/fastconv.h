@@ -77,12 +77,22 @@ FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dt
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
                                             const void* input, const void* weight, const void* bias,
                                             int relu, void* output);
+FC_API fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
+                                                   const void* input, const void* packed,
+                                                   const void* bias, int relu, void* output);
 FC_API fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                                const void* grad_output, const void* weight,
                                                void* grad_input);
 FC_API fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                                 const void* input, const void* grad_output,
                                                 void* grad_weight);
+/* Transform the weights once for many forward passes of the same geometry (the batch apart). */
+FC_API int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype);
+FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* weight, void* packed);
+/* Bytes of scratch a thread for a pass, its share of what all threads read included. */
+FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);
