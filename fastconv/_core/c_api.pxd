@@ -27,7 +27,18 @@ cdef extern from "fastconv.h" nogil:
     int fc_get_num_threads()
     void fc_set_num_threads(int threads)
     int64_t fc_workspace_held()
+    int64_t fc_workspace_release()
     void fc_workspace_fail_at(int64_t n)
+
+    void* fc_output_acquire(size_t bytes)
+    void fc_output_release(void* data)
+    void* fc_output_resize(void* data, size_t bytes)
+    size_t fc_output_default_limit()
+    size_t fc_output_limit()
+    void fc_output_set_limit(size_t bytes)
+    size_t fc_output_idle()
+    size_t fc_output_release_idle()
+    void fc_output_fail_at(int64_t n)
 
     ctypedef struct fc_conv2d:
         int64_t batch, groups, in_channels, out_channels

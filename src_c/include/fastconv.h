@@ -45,8 +45,27 @@ FC_API void fc_set_num_threads(int threads);
 
 /* Bytes of scratch that this thread holds on to (see runtime/workspace.c). */
 FC_API int64_t fc_workspace_held(void);
+/* Free it; returns the bytes. */
+FC_API int64_t fc_workspace_release(void);
 /* Testing: let the n-th scratch request from now fail (0: none). Counts over all threads. */
 FC_API void fc_workspace_fail_at(int64_t n);
+
+/* Memory of results (runtime/output_cache.c), 4 KiB aligned and not cleared; NULL when memory is
+ * out. It is made for blocks of 64 KiB and more: smaller ones take as much. */
+FC_API void* fc_output_acquire(size_t bytes);
+FC_API void fc_output_release(void* data);
+/* As realloc: the contents move if they must; on failure data stays as it was. */
+FC_API void* fc_output_resize(void* data, size_t bytes);
+/* Released blocks wait for the next acquire, up to a limit of idle bytes. By default it is 256 MiB,
+ * or an eighth of the memory that there is. */
+FC_API size_t fc_output_default_limit(void);
+FC_API size_t fc_output_limit(void);
+FC_API void fc_output_set_limit(size_t bytes);
+FC_API size_t fc_output_idle(void);
+/* Give all idle blocks back to the system; returns their bytes. */
+FC_API size_t fc_output_release_idle(void);
+/* Testing: let the n-th acquire from now fail (0: none). */
+FC_API void fc_output_fail_at(int64_t n);
 
 /* ---- convolution -------------------------------------------------------------------------- */
 
