@@ -35,6 +35,7 @@ typedef enum {
     FC_SLOTS,
 } fc_slot;
 #define FC_WORKSPACE_KEEP (4 << 20)
+#define FC_WORKSPACE_KEEP_WEIGHTS (32 << 20)
 void* fc_workspace(fc_slot slot, size_t bytes);
 void fc_workspace_trim(void);
 

@@ -105,7 +105,7 @@ def test_backward(name, algorithm, dtype, layout):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "im2col"])
 @pytest.mark.parametrize("name", CASES)
 def test_error_is_within_the_documented_bound(name, algorithm, dtype):
     case = CASES[name]
@@ -180,7 +180,7 @@ def test_gradients_are_derivatives():
         assert distance / (np.linalg.norm(numeric) + np.linalg.norm(gradient)) < 1e-7
 
 
-@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "im2col"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_not_finite_stays_in_its_windows(algorithm, value):
     """One odd pixel marks exactly the outputs and weight gradients whose sums it is part of."""

@@ -221,6 +221,6 @@ def test_as_pair():
 def test_nothing_to_sum_still_checks_the_algorithm():
     with pytest.raises(ValueError, match="algorithm"):
         fc.conv2d(X[:0], W, algorithm="quick")
-    for algorithm in ("auto", "direct", "im2col"):
+    for algorithm in ("auto", "direct", "implicit_gemm", "im2col"):
         assert fc.conv2d(X[:0], W, algorithm=algorithm).shape == (0, 4, 4, 5)
         assert fc.explain_conv2d((0, 3, 6, 7), W.shape, algorithm=algorithm).scratch_bytes == 0

@@ -17,7 +17,7 @@ NAMES = [
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("algorithm", ["direct", "im2col", "fft"])
+@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "im2col", "fft"])
 @pytest.mark.parametrize("name", NAMES)
 def test_convolution_stays_inside(name, algorithm, side, dtype, layout):
     case = CASES[name]
@@ -36,7 +36,7 @@ def test_convolution_stays_inside(name, algorithm, side, dtype, layout):
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_gradients_are_written_inside(name, side):
     """The core's own outputs, which users never pass."""
-    from fastconv._core import columns, conv
+    from fastconv._core import columns, conv, implicit_gemm
     from fastconv.ops.geometry import conv2d_geometry
 
     case = CASES[name]
@@ -50,6 +50,10 @@ def test_gradients_are_written_inside(name, side):
     conv.grad_bias(g.core, grad, gb)
     plain = fc.conv2d_backward(np.array(grad), x, w, algorithm="direct", **case.options)
     for mine, theirs in zip((gx, gw, gb), plain, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    implicit_gemm.grad_input(g.core, grad, guarded(w, side), gx)
+    implicit_gemm.grad_weight(g.core, guarded(x, side), grad, gw)
+    for mine, theirs in zip((gx, gw), plain, strict=False):
         np.testing.assert_array_equal(mine, theirs)
     window = g.kernel_height * g.kernel_width
     shape = (g.batch, g.in_channels * window, g.out_height * g.out_width)

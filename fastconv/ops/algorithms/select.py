@@ -22,13 +22,13 @@ from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
 #: All algorithms, in order of preference where estimates are equal.
-ALGORITHMS = ("direct", "im2col", "fft")
+ALGORITHMS = ("direct", "implicit_gemm", "im2col", "fft")
 
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
 
 #: Names that other versions of the contract know, and why they are refused here.
-PLANNED = ("implicit_gemm", "winograd")
+PLANNED = ("winograd",)
 
 #: A later algorithm must be estimated this many times faster than an earlier one to be taken.
 MARGIN = 1.15
@@ -88,7 +88,7 @@ class Plan:
         ]
         for candidate in self.candidates:
             time = "" if candidate.seconds is None else f"{candidate.seconds * 1e3:10.3f} ms"
-            lines.append(f"  {candidate.algorithm:9} {time:>13}  {candidate.verdict}")
+            lines.append(f"  {candidate.algorithm:13} {time:>13}  {candidate.verdict}")
         return "\n".join(lines)
 
 
