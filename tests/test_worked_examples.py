@@ -13,7 +13,7 @@ import pytest
 import fastconv
 from fastconv import reference
 
-ALGORITHMS = ("direct", "im2col", "fft", "auto")
+ALGORITHMS = ("direct", "implicit_gemm", "im2col", "fft", "auto")
 LIBRARIES = [pytest.param(reference, id="reference"), pytest.param(fastconv, id="compiled")]
 
 IMAGE_4X4 = [[1, 2, 3, 0], [0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1]]
@@ -64,7 +64,7 @@ def convolutions():
         yield pytest.param(way, id=f"reference-{name}")
     for algorithm in ALGORITHMS:
         for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 3e-5)):
-            if algorithm in ("direct", "im2col"):
+            if algorithm in ("direct", "implicit_gemm", "im2col"):
                 tolerance = 0  # small integers: exact in any order of summation
             way = Convolution(compiled(algorithm), dtype, tolerance)
             yield pytest.param(way, id=f"compiled-{algorithm}-{np.dtype(dtype).name}")

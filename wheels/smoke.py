@@ -34,7 +34,7 @@ def check_convolutions() -> None:
             x.transpose(1, 0, 2, 3), expected.transpose(1, 0, 2, 3)
         ).transpose(1, 0, 2, 3)
         scale = np.abs(grad_weight).max()
-        for algorithm in "auto", "direct", "im2col", "fft":
+        for algorithm in "auto", "direct", "implicit_gemm", "im2col", "fft":
             y = fc.conv2d(x, w, algorithm=algorithm)
             gradients = fc.conv2d_backward(expected, x, w, algorithm=algorithm)
             assert y.dtype == dtype

@@ -59,26 +59,42 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                            const void* input, const void* grad_output,
                                            void* grad_weight)
-    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
-                                         const void* input, const void* weight, const void* bias,
-                                         int relu, void* output)
-    fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
-                                                const void* input, const void* packed,
-                                                const void* bias, int relu, void* output)
-    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                            const void* grad_output, const void* weight,
-                                            void* grad_input)
-    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                             const void* input, const void* grad_output,
-                                             void* grad_weight)
-    int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype)
-    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                             const void* weight, void* packed)
-    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
-
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
+    ctypedef struct fc_conv2d_weight:
+        const void* weight
+        const void* packed
+
+    fc_status fc_conv2d_implicit_gemm_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                              const void* input, const fc_conv2d_weight* weight,
+                                              const void* bias, int relu, void* output)
+    fc_status fc_conv2d_implicit_gemm_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                                 const void* grad_output,
+                                                 const fc_conv2d_weight* weight,
+                                                 void* grad_input)
+    fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                  const void* input, const void* grad_output,
+                                                  void* grad_weight)
+    int64_t fc_conv2d_implicit_gemm_packed_size(const fc_conv2d* conv, fc_dtype dtype, int which)
+    fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int which,
+                                                  const void* weight, void* packed)
+    int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
+    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                         const void* input, const fc_conv2d_weight* weight,
+                                         const void* bias, int relu, void* output)
+    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* grad_output,
+                                            const fc_conv2d_weight* weight, void* grad_input)
+    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* input, const void* grad_output,
+                                             void* grad_weight)
+    int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int which)
+    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int which,
+                                             const void* weight, void* packed)
+    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
 
     fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
     fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)

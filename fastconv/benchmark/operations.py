@@ -54,7 +54,7 @@ def convolutions() -> list[Operation]:
             partial(fc.conv2d, x, w, b, algorithm=algorithm),
             plain, scale, lambda: textbook.conv2d(x, w, b),
         )
-        for algorithm in ("auto", "direct", "im2col", "fft")
+        for algorithm in ("auto", "direct", "implicit_gemm", "im2col", "fft")
     ]  # fmt: skip
     backward = Operation(
         "conv2d_backward", problem, lambda: fc.conv2d_backward(grad, x, w), plain_backward, scale,

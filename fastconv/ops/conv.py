@@ -99,7 +99,8 @@ def conv2d(
     groups : int
         Channels are split into this many independent convolutions.
     algorithm : str
-        "auto", "direct", "im2col" or "fft"; `explain_conv2d` tells what "auto" takes and why.
+        "auto", "direct", "implicit_gemm", "im2col" or "fft"; `explain_conv2d` tells what "auto"
+        takes and why.
     layout : str
         "NCHW" or "NHWC", of input and output.
     activation : str, optional
@@ -119,9 +120,9 @@ def conv2d(
 
     Notes
     -----
-    "direct" and "im2col" are within (C / groups * R * S + 2) * 2**-24 * sum|x||w| in float32
-    (2**-53 in float64) and exact on integers small enough; results are the same bits for any number
-    of threads. The bound of "fft" is in its module; "auto" does not take it by itself.
+    "direct", "implicit_gemm" and "im2col" are within (C / groups * R * S + 2) * 2**-24 * sum|x||w|
+    in float32 (2**-53 in float64) and exact on integers small enough; results are the same bits for
+    any number of threads. The bound of "fft" is in its module; "auto" does not take it by itself.
 
     Examples
     --------

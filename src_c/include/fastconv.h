@@ -91,32 +91,52 @@ FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dty
 FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight);
-/* Winograd F(4x4, 3x3), for 3x3 kernels with stride and dilation 1 (ops/conv_winograd.c); arguments
- * as above. */
-FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
-                                            const void* input, const void* weight, const void* bias,
-                                            int relu, void* output);
-FC_API fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
-                                                   const void* input, const void* packed,
-                                                   const void* bias, int relu, void* output);
-FC_API fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                               const void* grad_output, const void* weight,
-                                               void* grad_input);
-FC_API fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                                const void* input, const void* grad_output,
-                                                void* grad_weight);
-/* Transform the weights once for many forward passes of the same geometry (the batch apart). */
-FC_API int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype);
-FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                                const void* weight, void* packed);
-/* Bytes of scratch a thread for a pass, its share of what all threads read included. */
-FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
-
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);
 /* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
 FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
+/* Implicit GEMM in the engine's blocked form (ops/conv_implicit_gemm.c); arguments as above. A pass
+ * is 0 forward, 1 grad_input, 2 grad_weight. */
+typedef struct {
+    const void* weight; /* OIHW; not read where there is a packed one */
+    const void* packed; /* what pack_weight made of it for this geometry and pass, or NULL */
+} fc_conv2d_weight;
+FC_API fc_status fc_conv2d_implicit_gemm_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                                 const void* input, const fc_conv2d_weight* weight,
+                                                 const void* bias, int relu, void* output);
+FC_API fc_status fc_conv2d_implicit_gemm_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                                    const void* grad_output,
+                                                    const fc_conv2d_weight* weight,
+                                                    void* grad_input);
+FC_API fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                     const void* input, const void* grad_output,
+                                                     void* grad_weight);
+/* Bytes of packed weights, which pack_weight writes: pass 0 or 1. They depend on channels, kernel,
+ * groups and the instruction set; of pass 1 on stride, padding and dilation too. */
+FC_API int64_t fc_conv2d_implicit_gemm_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass);
+FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                     int pass, const void* weight, void* packed);
+/* Bytes of scratch that a task needs, and what is shared with it; packed weights apart. */
+FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
+/* Winograd F(4x4, 3x3), for 3x3 kernels with stride and dilation 1 (ops/conv_winograd.c); arguments
+ * as of the implicit GEMM. Packed weights serve any batch and image size. */
+FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* input, const fc_conv2d_weight* weight,
+                                            const void* bias, int relu, void* output);
+FC_API fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                               const void* grad_output,
+                                               const fc_conv2d_weight* weight, void* grad_input);
+FC_API fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* input, const void* grad_output,
+                                                void* grad_weight);
+FC_API int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass);
+FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
+                                                const void* weight, void* packed);
+/* Bytes of scratch a thread for a pass, its share of what all threads read included. */
+FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
 /* The explicit columns of torch's unfold: (batch, in_channels * window, out pixels), NCHW only; and
  * their transpose, torch's fold. weight-side members of conv other than kernel_size are not read.

@@ -38,7 +38,9 @@ typedef struct {
  */
 typedef struct {
     int64_t rows, columns, row_stride, column_stride;
-    int relu; /* on the way back */
+    int relu;  /* on the way back */
+    int dense; /* packing: columns end up `rows` elements apart, with a vector of slack at the end
+                */
 } fc_lanes;
 
 /* One panel of a matrix product: what gemm_ukernel.inc needs to find its operands, in elements. */

@@ -28,21 +28,30 @@ static int is_one_run(const fc_image* image, const fc_block* b) {
            image->strides.row_stride == image->width * image->strides.col_stride;
 }
 
+static void pack_run(const fc_image* image, const fc_lanes* lanes, int64_t from, char* to) {
+    const char* data = image->data + from * image->element;
+    const int adjacent = lanes->row_stride == 1 || lanes->rows == 1;
+    if (lanes->dense && adjacent && lanes->column_stride == lanes->rows)
+        memcpy(to, data, (size_t)(lanes->columns * lanes->rows * image->element));
+    else
+        image->kernels->pack_lanes(lanes, image->batch * image->strides.batch_stride - from, data,
+                                   to);
+}
+
 void fc_pack_block(const fc_image* image, const fc_block* b, void* blocked) {
-    const int64_t vector = image->kernels->lanes * image->element;
+    const int64_t vector = (b->dense ? b->channels : image->kernels->lanes) * image->element;
     const int64_t first = fc_max(b->column, 0);
     const int64_t last = fc_min(b->column + b->columns, image->width);
     const int64_t left = fc_min(first - b->column, b->columns), inside = fc_max(last - first, 0);
-    const int64_t elements = image->batch * image->strides.batch_stride;
     fc_lanes lanes = {.rows = b->channels,
                       .columns = inside,
                       .row_stride = image->strides.channel_stride,
-                      .column_stride = image->strides.col_stride};
+                      .column_stride = image->strides.col_stride,
+                      .dense = b->dense};
     if (is_one_run(image, b) && b->row >= 0 && b->row + b->rows <= image->height) {
         const int64_t from = place(image, b, b->row, 0);
         lanes.columns = b->rows * b->columns;
-        image->kernels->pack_lanes(&lanes, elements - from, image->data + from * image->element,
-                                   blocked);
+        pack_run(image, &lanes, from, blocked);
         return;
     }
     for (int64_t i = 0; i < b->rows; i++) {
@@ -54,8 +63,7 @@ void fc_pack_block(const fc_image* image, const fc_block* b, void* blocked) {
         }
         const int64_t from = place(image, b, y, first);
         memset(to, 0, (size_t)(left * vector));
-        image->kernels->pack_lanes(&lanes, elements - from, image->data + from * image->element,
-                                   to + left * vector);
+        pack_run(image, &lanes, from, to + left * vector);
         memset(to + (left + inside) * vector, 0, (size_t)((b->columns - left - inside) * vector));
     }
 }

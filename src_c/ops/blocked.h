@@ -23,6 +23,7 @@ fc_image fc_image_of(fc_dtype dtype, const void* data, int64_t batch, int64_t ch
 typedef struct {
     int64_t image, channel, channels;
     int64_t row, column, rows, columns, pitch;
+    int dense; /* packing: pixels of `channels` elements, not `lanes`; a vector of slack behind */
 } fc_block;
 
 /* Zeros where the block reaches beyond the image, or beyond its `channels` channels. */

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.ops.algorithms.select import ALGORITHMS, load
+from fastconv.ops.geometry import conv2d_geometry
+
 
 @dataclass(frozen=True)
 class Case:
@@ -57,4 +60,21 @@ CASES = {
     "padding beyond kernel": Case((1, 1, 3, 3), (2, 1, 2, 2), padding=4),
     "large kernel": Case((1, 2, 24, 23), (2, 2, 13, 15), padding=5),
     "small images, big batch": Case((9, 5, 4, 4), (6, 5, 3, 3), padding=1),
+    "tiles cut short": Case((3, 35, 9, 14), (40, 35, 3, 3), padding=((2, 0), (1, 3))),
+    "groups of tiles": Case((2, 34, 8, 8), (66, 17, 3, 3), padding=1, groups=2),
 }
+
+
+def able(name: str, algorithm: str) -> bool:
+    """Can the algorithm do this case?"""
+    case = CASES[name]
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    geometry = conv2d_geometry(case.input, case.weight, *options, "NCHW")
+    return algorithm == "auto" or load(algorithm).rejects(geometry, np.dtype(np.float32)) is None
+
+
+#: Every case with "auto" and with each algorithm that can do it.
+PAIRS = [(name, each) for name in CASES for each in ("auto", *ALGORITHMS) if able(name, each)]
+
+#: Algorithms whose sums are not those of the definition: their rounding is bounded otherwise.
+TRANSFORMED = ("fft", "winograd")

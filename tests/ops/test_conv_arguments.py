@@ -41,7 +41,7 @@ W = np.ones((4, 3, 3, 3), np.float32)
         ({"layout": "CHWN"}, ValueError, ["layout", "NCHW", "NHWC", "CHWN"]),
         ({"layout": "NHWC"}, ValueError, ["weight", "NHWC"]),
         ({"algorithm": "quick"}, ValueError, ["algorithm", "'auto'", "'direct'", "'quick'"]),
-        ({"algorithm": "winograd"}, ValueError, ["winograd", "not in this version"]),
+        ({"algorithm": "winograd"}, ValueError, ["winograd", "3x3 kernel"]),
         ({"activation": "tanh"}, ValueError, ["activation", "relu", "tanh"]),
         ({"out": np.empty((2, 4, 4, 4), np.float32)}, ValueError, ["out", "(2, 4, 4, 5)"]),
         ({"out": np.empty((2, 4, 4, 5))}, TypeError, ["out", "float32"]),
@@ -221,6 +221,6 @@ def test_as_pair():
 def test_nothing_to_sum_still_checks_the_algorithm():
     with pytest.raises(ValueError, match="algorithm"):
         fc.conv2d(X[:0], W, algorithm="quick")
-    for algorithm in ("auto", "direct", "im2col"):
+    for algorithm in ("auto", "direct", "implicit_gemm", "im2col"):
         assert fc.conv2d(X[:0], W, algorithm=algorithm).shape == (0, 4, 4, 5)
         assert fc.explain_conv2d((0, 3, 6, 7), W.shape, algorithm=algorithm).scratch_bytes == 0

@@ -12,6 +12,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [6.1e-07, 0.937, 1.45e-11, 4.31e-10, 0.0],
                 "grad_weight": [4.71e-07, 0.621, 2.3e-11, 0.0, 7.86e-11],
             },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_input": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_weight": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
+            },
             "winograd": {
                 "forward": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1e-10],
                 "grad_input": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1.2e-10],
@@ -33,6 +38,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.71e-07, 0.937, 2.62e-11, 2.69e-10, 3.8e-10],
                 "grad_input": [4.73e-07, 0.865, 2.68e-11, 8.81e-10, 0.0],
                 "grad_weight": [4.76e-07, 0.692, 3.77e-11, 0.0, 2.47e-10],
+            },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
+                "grad_input": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
+                "grad_weight": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2e-10],
@@ -58,6 +68,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [5.03e-07, 0.829, 2.22e-11, 4.38e-10, 0.0],
                 "grad_weight": [4.52e-07, 0.554, 3.11e-11, 0.0, 1.7e-10],
             },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_input": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_weight": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
+            },
             "winograd": {
                 "forward": [2e-06, 0.9, 2.25e-11, 2.34e-10, 1.8e-10],
                 "grad_input": [2e-06, 0.9, 2.25e-11, 2.34e-10, 2.16e-10],
@@ -79,6 +94,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.31e-07, 0.922, 4.47e-11, 3.78e-10, 9.25e-12],
                 "grad_input": [4.56e-07, 0.866, 4.32e-11, 8.6e-10, 0.0],
                 "grad_weight": [4.34e-07, 0.647, 5.89e-11, 2.15e-10, 2.61e-10],
+            },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
+                "grad_input": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
+                "grad_weight": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 4.5e-11, 4.68e-10, 3.6e-10],
@@ -104,6 +124,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [5.16e-07, 0.857, 5.9e-11, 3.97e-10, 0.0],
                 "grad_weight": [4.72e-07, 0.651, 5.17e-11, 0.0, 1.5e-10],
             },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_input": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "grad_weight": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
+            },
             "winograd": {
                 "forward": [2e-06, 0.9, 7.5e-11, 7.8e-10, 6e-10],
                 "grad_input": [2e-06, 0.9, 7.5e-11, 7.8e-10, 7.2e-10],
@@ -125,6 +150,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.29e-07, 0.956, 1.2e-10, 1.42e-09, 5.14e-10],
                 "grad_input": [4.9e-07, 0.97, 1.29e-10, 8.28e-10, 4.87e-10],
                 "grad_weight": [4.08e-07, 0.846, 1.01e-10, 1.36e-09, 7.65e-11],
+            },
+            "implicit_gemm": {
+                "forward": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
+                "grad_input": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
+                "grad_weight": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.2e-09],

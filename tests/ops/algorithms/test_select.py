@@ -70,6 +70,6 @@ def test_scratch_is_bounded(which):
         ((1, 2048, 7, 7), (2048, 2048, 3, 3)),
         ((64, 1, 28, 28), (6, 1, 5, 5)),
     ):
-        for algorithm in ("direct", "im2col"):
+        for algorithm in ("direct", "implicit_gemm", "im2col"):
             plan = fc.explain_conv2d(shape, weight, padding=1, algorithm=algorithm, which=which)
             assert 0 < plan.scratch_bytes <= 4 << 20

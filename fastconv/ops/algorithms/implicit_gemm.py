@@ -1,0 +1,100 @@
+"""Implicit GEMM: products of matrices in the channel-blocked form (src_c/ops/conv_implicit_gemm.c).
+
+A block of source pixels is packed once, lanes = channels, and multiplied where it lies by packed
+weights, lanes = results: no column matrix is written, and no lane is lost to narrow images.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastconv._core.blocked import implicit_gemm as core
+from fastconv._core.runtime import selected_isa
+from fastconv.ops.algorithms.direct import LARGEST_WORKSPACE
+from fastconv.ops.arrays import Array
+from fastconv.ops.geometry import Conv2dGeometry
+
+name = "implicit_gemm"
+
+#: Bytes of a vector.
+VECTOR_BYTES = {"avx512": 64, "avx2": 32}.get(selected_isa(), 16)
+
+
+def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why the algorithm can't do the problem, or None."""
+    needed = workspace(geometry, dtype)
+    if needed > LARGEST_WORKSPACE:
+        return (
+            f"a {geometry.kernel_height}x{geometry.kernel_width} kernel needs {needed >> 20} MB of "
+            f"scratch a thread; its limit is {LARGEST_WORKSPACE >> 20} MB"
+        )
+    return None
+
+
+def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
+    """Bytes of scratch that a thread needs, packed weights apart: the largest of the passes."""
+    double = dtype.itemsize == 8
+    return max(
+        core.workspace(geometry.core, double, each)
+        for each in ("forward", "grad_input", "grad_weight")
+    )
+
+
+def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> int:
+    """Bytes of the packed weights of a pass, which a call holds beside its workspace."""
+    return core.packed_size(geometry.core, dtype.itemsize == 8, which)
+
+
+def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
+    """Work that the cost model weighs.
+
+    FMAs with the lanes that the last vector of results loses, elements packed, elements unpacked,
+    and weights packed (or their gradient's sums unpacked).
+    """
+    g = geometry
+    lanes = VECTOR_BYTES // dtype.itemsize
+    inputs, outputs = g.in_channels // g.groups, g.out_channels // g.groups
+    reduced, results = (outputs, inputs) if which == "grad_input" else (inputs, outputs)
+    filled = -(-results // lanes) * lanes
+    taps = g.kernel_height * g.kernel_width
+    out_pixels = g.batch * g.out_height * g.out_width
+    in_pixels = g.batch * g.in_height * g.in_width
+    work = float(g.groups * reduced * filled * taps * out_pixels)
+    weights = float(g.groups * reduced * filled * taps)
+    image, gradient = in_pixels * g.in_channels, out_pixels * g.groups * outputs
+    if which == "forward":
+        return [work, image, gradient, weights]
+    if which == "grad_input":
+        return [work, gradient, image, weights]
+    return [work, image + gradient, 0.0, weights]
+
+
+def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
+    """Return the bound's factor and what it multiplies.
+
+    One rounding for each product that is added, and one for the bias; sums of chunks make trees, so
+    that the error of long sums is far below it.
+    """
+    return (geometry.reduction + 2) * float(np.finfo(dtype).eps) / 2, "sum |x| |w|"
+
+
+def forward(
+    geometry: Conv2dGeometry,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    relu: bool,
+    output: Array,
+) -> None:
+    """Write conv(input, weight) + bias, clipped at 0 if `relu`, to `output`."""
+    core.forward(geometry.core, input, weight, bias, relu, output)
+
+
+def grad_input(geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array) -> None:
+    """Write the gradient with respect to the input to `result`."""
+    core.grad_input(geometry.core, grad_output, weight, result)
+
+
+def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:
+    """Write the gradient with respect to the weight to `result`."""
+    core.grad_weight(geometry.core, input, grad_output, result)

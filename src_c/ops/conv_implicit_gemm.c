@@ -1,0 +1,281 @@
+/* Forward convolution and the gradient of the input by implicit GEMM: see conv_implicit_gemm.h.
+ *
+ * A task packs the slab of its block (or finds it packed, where several tasks share it), then makes
+ * one tile of results after the other: for each chunk of the reduction, whose weights stay in the
+ * near cache, the products of every row of pixels. Sums of chunks are added up as a tree, in an
+ * order that the geometry fixes. */
+#include "conv_implicit_gemm.h"
+#include <string.h>
+
+enum {
+    DEPTH = 384
+}; /* steps of a call: DEPTH * 2 vectors of weights are read for every 14 pixels */
+
+typedef struct {
+    const fc_implicit* problem;
+    fc_implicit_plan plan;
+    const int64_t* segment;
+    const char *packed, *bias;
+    char* shared;
+    int relu;
+} implicit_job;
+
+typedef struct {
+    const char *slab, *weight;
+    char* sums;
+    int64_t segments, depth, pixel; /* depth of a segment; elements from a slab pixel to the next */
+    const int64_t* segment;
+    int vectors, accumulate;
+} pair_product;
+
+/* One pair of phases: all pixels of the block that have it. */
+static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
+                          const pair_product* m, const fc_phase* rows, const fc_phase* cols) {
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t lanes = p->kernels->lanes, width = m->vectors * lanes;
+    fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
+    if (p->rows.phases > 1) runs.rows = fc_min(runs.rows, rows->count - b->row);
+    if (p->cols.phases > 1) runs.cols = fc_min(runs.cols, cols->count - b->col);
+    fc_gemm_panel panel = {.a_row = p->cols.source_step * m->pixel,
+                           .a_depth = 1,
+                           .depth = m->depth,
+                           .b_depth = width,
+                           .b_vector = lanes,
+                           .c_row = p->cols.target_step * lanes,
+                           .c_vector = plan->images * plan->out_rows * plan->out_cols * lanes};
+    const int64_t calls = fc_ceil_div(m->segments, fc_max(1, DEPTH / m->depth));
+    for (int64_t call = 0; call < calls; call++) {
+        const int64_t first = call * m->segments / calls;
+        panel.segments = (call + 1) * m->segments / calls - first;
+        panel.a_segment = m->segment + first;
+        panel.accumulate = m->accumulate || call > 0;
+        const char* weight = m->weight + first * m->depth * width * p->element;
+        for (int64_t i = 0; i < runs.images; i++)
+            for (int64_t row = 0; row < runs.rows; row++) {
+                const int64_t line = i * plan->slab_rows + row * p->rows.source_step;
+                const int64_t out_line =
+                    i * plan->out_rows + row * p->rows.target_step + rows->first;
+                const int64_t to = (out_line * plan->out_cols + cols->first) * lanes;
+                p->kernels->gemm_by_rows(&panel, runs.cols, m->vectors,
+                                         m->slab + line * plan->slab_cols * m->pixel * p->element,
+                                         weight, m->sums + to * p->element);
+            }
+    }
+}
+
+/* The products of one tile with the channel blocks [first, last) in the slab; last may be the tail.
+ */
+static void multiply_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
+                          int64_t first, int64_t last, const char* slab, char* sums) {
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t lanes = p->kernels->lanes, whole = fc_min(last, plan->full) - first;
+    const int64_t result = tile * p->kernels->gemm_nv * lanes;
+    const int64_t vectors = fc_ceil_div(p->results, lanes);
+    const char* weight =
+        job->packed + (b->group * vectors * lanes + result) * fc_implicit_depth(p) * p->element;
+    pair_product m = {.sums = sums, .vectors = p->results - result > lanes ? 2 : 1};
+    const int64_t width = m.vectors * lanes;
+    for (int64_t i = 0; i < p->rows.phases * p->cols.phases; i++) {
+        const fc_phase* rows = &p->rows.phase[i / p->cols.phases];
+        const fc_phase* cols = &p->cols.phase[i % p->cols.phases];
+        const int64_t taps = rows->taps * cols->taps;
+        if (taps == 0 || rows->count <= b->row || cols->count <= b->col) continue;
+        const int64_t merged = plan->is_merged ? cols->taps : 1;
+        const int64_t tap = fc_implicit_first_tap(p, i / p->cols.phases, i % p->cols.phases);
+        const int64_t start = tap * p->reduced + first * lanes * taps;
+        m.segment = job->segment + (plan->chunk + 1) * tap;
+        m.accumulate = first > 0;
+        m.pixel = lanes;
+        m.depth = merged * lanes;
+        m.segments = whole * taps / merged;
+        m.slab = slab;
+        m.weight = weight + start * width * p->element;
+        if (whole > 0) multiply_pair(job, b, &m, rows, cols);
+        if (last <= plan->full) continue;
+        m.segment += plan->chunk * taps;
+        m.accumulate = plan->full > 0;
+        m.pixel = plan->tail;
+        m.depth = merged * plan->tail;
+        m.segments = taps / merged;
+        m.slab = slab + plan->chunk * plan->block_stride * p->element;
+        m.weight += whole * lanes * taps * width * p->element;
+        multiply_pair(job, b, &m, rows, cols);
+    }
+}
+
+static void store_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
+                       const char* sums) {
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t lanes = p->kernels->lanes;
+    const int64_t image = plan->out_rows * plan->out_cols * lanes;
+    fc_block block = {.row = b->row * p->rows.target_step,
+                      .column = b->col * p->cols.target_step,
+                      .pitch = plan->out_cols};
+    block.rows = fc_min(b->rows * p->rows.target_step, p->target.height - block.row);
+    block.columns = fc_min(b->cols * p->cols.target_step, p->target.width - block.column);
+    for (int64_t v = 0; v < p->kernels->gemm_nv; v++) {
+        const int64_t result = (tile * p->kernels->gemm_nv + v) * lanes;
+        if (result >= p->results) break;
+        block.channel = b->group * p->results + result;
+        block.channels = fc_min(lanes, p->results - result);
+        const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
+        for (int64_t i = 0; i < b->images; i++) {
+            block.image = b->image + i;
+            fc_unpack_block(&p->target, &block, bias, job->relu,
+                            sums + (v * plan->images + i) * image * p->element);
+        }
+    }
+}
+
+static int64_t block_start(const implicit_job* job, int64_t slot) {
+    return slot * job->plan.block_stride * job->problem->element;
+}
+
+static fc_status run_block(void* context, int64_t index) {
+    const implicit_job* job = context;
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const size_t own = plan->is_shared ? 0 : plan->slab_bytes;
+    char* scratch = fc_workspace(FC_SLOT_TASK, own + plan->sums_bytes);
+    if (!scratch) return FC_ERROR_MEMORY;
+    const int64_t part = index % plan->parts, place = index / plan->parts;
+    const fc_implicit_block b = fc_implicit_locate(p, plan, place);
+    char* slab = plan->is_shared ? job->shared + place * (int64_t)plan->slab_bytes : scratch;
+    char* sums = scratch + own;
+    const int64_t tile_bytes = plan->chunk < plan->full ? (int64_t)plan->tile_bytes : 0;
+    const int64_t from = part * plan->tiles / plan->parts;
+    const int64_t to = (part + 1) * plan->tiles / plan->parts;
+    const int64_t blocks = plan->full + (plan->tail > 0);
+    int64_t first = 0, last = 0;
+    if (plan->has_idle) memset(sums, 0, plan->sums_bytes);
+    for (; last < blocks; first = last) {
+        last = fc_min(first + fc_max(plan->chunk, 1), plan->full);
+        if (last == plan->full) last = blocks;
+        for (int64_t c = first; c < last && !plan->is_shared; c++)
+            fc_implicit_pack(p, plan, &b, c,
+                             slab + block_start(job, c == plan->full ? plan->chunk : c - first));
+        for (int64_t t = from; t < to; t++) {
+            char* tile = sums + (t - from) * tile_bytes;
+            multiply_tile(job, &b, t, first, last, slab, tile);
+            if (last == blocks) store_tile(job, &b, t, tile);
+        }
+    }
+    return FC_OK;
+}
+
+static fc_status pack_shared(void* context, int64_t index) {
+    const implicit_job* job = context;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t blocks = plan->full + (plan->tail > 0), block = index % blocks;
+    const fc_implicit_block b = fc_implicit_locate(job->problem, plan, index / blocks);
+    char* slab = job->shared + index / blocks * (int64_t)plan->slab_bytes;
+    fc_implicit_pack(job->problem, plan, &b, block, slab + block_start(job, block));
+    return FC_OK;
+}
+
+typedef struct {
+    const fc_implicit* problem;
+    const char* weight;
+    char* packed;
+} packing_job;
+
+static fc_status pack_tile(void* context, int64_t index) {
+    const packing_job* job = context;
+    char* scratch = fc_workspace(FC_SLOT_TASK, fc_implicit_weight_scratch(job->problem));
+    if (!scratch) return FC_ERROR_MEMORY;
+    fc_implicit_pack_weight(job->problem, index, job->weight, scratch, job->packed);
+    return FC_OK;
+}
+
+static fc_status pack_weights(const fc_implicit* p, const fc_implicit_plan* plan,
+                              const void* weight, void* packed) {
+    packing_job job = {.problem = p, .weight = weight, .packed = packed};
+    return fc_parallel_for(p->groups * plan->tiles, (double)plan->packed_bytes, pack_tile, &job);
+}
+
+static fc_status run_job(implicit_job* job) {
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t places = p->groups * plan->image_blocks * plan->row_blocks * plan->col_blocks;
+    const int64_t blocks = plan->full + (plan->tail > 0);
+    const size_t segments = fc_align(fc_implicit_segment_bytes(p, plan));
+    const size_t slabs = plan->is_shared ? (size_t)places * plan->slab_bytes : 0;
+    char* shared = fc_workspace(FC_SLOT_SHARED, segments + slabs);
+    if (!shared) return FC_ERROR_MEMORY;
+    fc_implicit_fill_segments(p, plan, (int64_t*)shared);
+    job->segment = (int64_t*)shared;
+    job->shared = shared + segments;
+    if (plan->is_shared) {
+        const fc_status status =
+            fc_parallel_for(places * blocks, (double)slabs / 4, pack_shared, job);
+        if (status != FC_OK) return status;
+    }
+    return fc_parallel_for(places * plan->parts, plan->work, run_block, job);
+}
+
+static fc_status run(const fc_implicit* p, const fc_conv2d_weight* weight, const void* bias,
+                     int relu) {
+    implicit_job job = {.problem = p,
+                        .plan = fc_implicit_make_plan(p),
+                        .packed = weight->packed,
+                        .bias = bias,
+                        .relu = relu};
+    if (!job.packed) {
+        char* packed = fc_workspace(FC_SLOT_WEIGHTS, job.plan.packed_bytes);
+        if (!packed) return FC_ERROR_MEMORY;
+        const fc_status status = pack_weights(p, &job.plan, weight->weight, packed);
+        if (status != FC_OK) return status;
+        job.packed = packed;
+    }
+    const fc_status status = run_job(&job);
+    fc_workspace_trim();
+    return status;
+}
+
+fc_status fc_conv2d_implicit_gemm_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                          const fc_conv2d_weight* weight, const void* bias,
+                                          int relu, void* output) {
+    fc_implicit problem;
+    const fc_status status =
+        fc_implicit_problem(&problem, conv, dtype, FC_PASS_FORWARD, input, output);
+    return status == FC_OK ? run(&problem, weight, bias, relu) : status;
+}
+
+fc_status fc_conv2d_implicit_gemm_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* grad_output,
+                                             const fc_conv2d_weight* weight, void* grad_input) {
+    fc_implicit problem;
+    if (conv->in_size[0] == 0 || conv->in_size[1] == 0) return FC_OK;
+    const fc_status status =
+        fc_implicit_problem(&problem, conv, dtype, FC_PASS_GRAD_INPUT, grad_output, grad_input);
+    return status == FC_OK ? run(&problem, weight, NULL, 0) : status;
+}
+
+int64_t fc_conv2d_implicit_gemm_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    fc_implicit problem;
+    if (fc_implicit_problem(&problem, conv, dtype, (fc_pass)pass, NULL, NULL) != FC_OK) return 0;
+    return (int64_t)fc_implicit_make_plan(&problem).packed_bytes;
+}
+
+fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
+                                              const void* weight, void* packed) {
+    fc_implicit problem;
+    const fc_status status = fc_implicit_problem(&problem, conv, dtype, (fc_pass)pass, NULL, NULL);
+    if (status != FC_OK) return status;
+    const fc_implicit_plan plan = fc_implicit_make_plan(&problem);
+    return pack_weights(&problem, &plan, weight, packed);
+}
+
+int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (pass == FC_PASS_GRAD_WEIGHT) return fc_implicit_grad_weight_workspace(conv, dtype);
+    fc_implicit p;
+    if (fc_implicit_problem(&p, conv, dtype, (fc_pass)pass, NULL, NULL) != FC_OK) return 0;
+    const fc_implicit_plan plan = fc_implicit_make_plan(&p);
+    const int64_t places = p.groups * plan.image_blocks * plan.row_blocks * plan.col_blocks;
+    const int64_t slabs = plan.is_shared ? places : 1;
+    return slabs * (int64_t)plan.slab_bytes + (int64_t)plan.sums_bytes +
+           (int64_t)fc_implicit_segment_bytes(&p, &plan);
+}

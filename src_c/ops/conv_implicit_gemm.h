@@ -1,0 +1,117 @@
+/* Implicit GEMM: convolution as products of matrices of which none is ever written down.
+ *
+ * A task packs a block of source pixels, padding included, into a slab [channel block][image][row]
+ * [column][lane]. There a tap of a channel block is a segment: adjacent elements at a constant
+ * distance from each pixel, so gemm_ukernel.inc multiplies slab and packed weights where they lie.
+ * Taps side by side in a row are one longer segment. The last, shorter block of channels is packed
+ * densely (pixels `tail` elements apart): no lane is lost on three or six channels.
+ *
+ * The gradient of the input is the same, with a phase for each residue of its coordinates modulo
+ * the stride; the gradient of the weights multiplies the slab's columns by the output's gradient.
+ */
+#ifndef FASTCONV_CONV_IMPLICIT_GEMM_H
+#define FASTCONV_CONV_IMPLICIT_GEMM_H
+
+#include "blocked.h"
+
+/* Target positions first + n * target_step, n < count. Tap t of the phase, before <= t < before +
+ * taps, meets source position source + n * source_step + shift[t]. */
+typedef struct {
+    int64_t first, count, source, taps, before;
+} fc_phase;
+
+typedef struct {
+    int64_t phases, taps, target_step, source_step;
+    int64_t positions;  /* count of the longest phase */
+    int64_t low, reach; /* source positions [low, low + reach] are met at n = 0 */
+    int64_t widest;     /* taps of the phase that has most */
+    int adjacent;       /* are the taps of each phase neighbours in the source? */
+    fc_phase* phase;
+    int64_t *index, *shift; /* [taps]: place in the kernel; distance from the phase's first tap */
+} fc_steps;
+
+/* Either direction: source (input or grad_output) -> target, `reduced` -> `results` channels. */
+typedef struct {
+    const fc_conv2d* conv;
+    const fc_kernels_of_type* kernels;
+    int64_t element, groups, reduced, results;
+    int64_t weight_result, weight_reduced, weight_group; /* strides of the OIHW weight */
+    fc_image source, target;
+    fc_steps rows, cols;
+} fc_implicit;
+
+typedef enum { FC_PASS_FORWARD, FC_PASS_GRAD_INPUT, FC_PASS_GRAD_WEIGHT } fc_pass;
+
+/* Axes into the plan slot. grad_weight: as forward. Refuses a problem without any product. */
+fc_status fc_implicit_problem(fc_implicit* problem, const fc_conv2d* conv, fc_dtype dtype,
+                              fc_pass pass, const void* source, void* target);
+
+/* The order of the reduction in packed weights: pairs of phases, their channel blocks, taps,
+ * lanes. First step of a pair; how many steps there are. */
+static inline int64_t fc_implicit_first_tap(const fc_implicit* p, int64_t a, int64_t b) {
+    const fc_phase *row = &p->rows.phase[a], *col = &p->cols.phase[b];
+    return row->before * p->cols.taps + row->taps * col->before;
+}
+static inline int64_t fc_implicit_depth(const fc_implicit* p) {
+    return p->reduced * p->rows.taps * p->cols.taps;
+}
+
+/* How a problem is cut up. Whatever orders sums (chunk, steps of a call) follows from the geometry
+ * alone; blocks and parts follow from the threads too. */
+typedef struct {
+    int64_t full, tail;         /* blocks of `lanes` channels; channels of the shorter one */
+    int64_t chunk;              /* full blocks whose slab is in cache together */
+    int64_t images, rows, cols; /* positions of a block */
+    int64_t image_blocks, row_blocks, col_blocks;
+    int64_t tiles, parts; /* of up to two vectors of results; shares of them */
+    int64_t slab_rows, slab_cols, block_stride;
+    int64_t out_rows, out_cols; /* of the sums: targets of a block */
+    int is_merged;              /* taps of a row are one segment */
+    int is_shared;              /* the slabs of all blocks are packed first */
+    int has_idle;               /* some targets are met by no tap: zeros */
+    size_t slab_bytes, tile_bytes, sums_bytes, packed_bytes;
+    double work; /* FMAs */
+} fc_implicit_plan;
+
+fc_implicit_plan fc_implicit_make_plan(const fc_implicit* problem);
+/* Blocks and slab alone, for blocks of about so many pixels: what grad_weight starts from. */
+fc_implicit_plan fc_implicit_plan_blocks(const fc_implicit* problem, int64_t pixels);
+
+/* Offsets in the slab of every segment of a chunk. Those of a pair of phases start at (plan->chunk
+ * + 1) * fc_implicit_first_tap: full blocks first, then (after chunk * taps) the tail's, from the
+ * tail's start on. */
+size_t fc_implicit_segment_bytes(const fc_implicit* problem, const fc_implicit_plan* plan);
+void fc_implicit_fill_segments(const fc_implicit* problem, const fc_implicit_plan* plan,
+                               int64_t* offset);
+
+/* Positions [row, row + rows) x [col, col + cols) of a run of images. */
+typedef struct {
+    int64_t group, image, images, row, rows, col, cols;
+} fc_implicit_block;
+fc_implicit_block fc_implicit_locate(const fc_implicit* problem, const fc_implicit_plan* plan,
+                                     int64_t index);
+/* The block's pixels as runs of equally spaced ones: rows follow each other without a gap where no
+ * tap reaches sideways, images where none reaches at all. */
+typedef struct {
+    int64_t images, rows, cols;
+} fc_implicit_runs;
+fc_implicit_runs fc_implicit_merge(const fc_implicit* problem, const fc_implicit_plan* plan,
+                                   const fc_implicit_block* block);
+
+/* One channel block (plan->full: the tail) of the block's source pixels. */
+void fc_implicit_pack(const fc_implicit* problem, const fc_implicit_plan* plan,
+                      const fc_implicit_block* block, int64_t channel_block, char* slab);
+
+/* Weights of a tile of results (plan->tiles of each group), between OIHW and
+ * [pair of phases][channel block][tap][lane][vector][lane]; `scratch` is one full channel block. */
+size_t fc_implicit_weight_scratch(const fc_implicit* problem);
+void fc_implicit_pack_weight(const fc_implicit* problem, int64_t index, const char* weight,
+                             char* scratch, char* packed);
+/* One channel block of a tile, whose sums start at `sums`. Forward problems only. */
+void fc_implicit_unpack_weight(const fc_implicit* problem, int64_t index, int64_t channel_block,
+                               char* sums, char* scratch, char* weight);
+
+/* Bytes of scratch of a task of grad_weight and of what is shared. */
+int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
+
+#endif

@@ -1,0 +1,317 @@
+/* The gradient of the weights by implicit GEMM: see conv_implicit_gemm.h.
+ *
+ *   sums[segment's element][k] = sum over pixels of slab[pixel + segment][element] * grad[pixel][k]
+ *
+ * A task owns some tiles of output channels, some blocks of input channels and a slice of the
+ * pixels. For each block of pixels it packs its slab and the output's gradient, and adds to sums
+ * that stay in the near cache, in the order of packed weights. Slices are cut by the geometry alone
+ * and added up in order; which tiles and channels share a task changes no sum. So results are the
+ * same bits for any number of threads. */
+#include "conv_implicit_gemm.h"
+#include <string.h>
+
+enum {
+    PIXELS = 448,           /* of a block: its gradient, for one tile, stays in L1 or close to it */
+    SUMS_BYTES = 768 << 10, /* of a task; all it uses fits a core's own L2 */
+    SLAB_BYTES = 512 << 10,
+    GRAD_BYTES = 512 << 10,
+    SLICES_BYTES = 2 << 20,
+    SLICE_PIXELS = 512, /* at least: what a slice's sums cost to add up is little beside them */
+    TASKS = 16,         /* wanted, for a few threads */
+    TASKS_PER_THREAD = 3,
+};
+
+typedef struct {
+    fc_implicit problem;
+    fc_implicit_plan plan;
+    int64_t blocks; /* of input channels */
+    int64_t places; /* blocks of pixels, of a group */
+    int64_t slices; /* of them */
+    int64_t tile_parts, block_parts;
+    int64_t plane_bytes; /* the gradient of one vector of output channels */
+    size_t slab_bytes, grad_bytes, sums_bytes, plain_bytes;
+    const int64_t *segment,
+        *line[2]; /* line: where rows of pixels start, in a block and in the tail */
+    char *slice_sums, *grad_weight;
+} weight_job;
+
+/* Bytes of the sums of one tile and channel block. */
+static int64_t cell_bytes(const fc_implicit* p) {
+    const int64_t lanes = p->kernels->lanes;
+    return fc_min(p->reduced, lanes) * p->rows.taps * p->cols.taps * p->kernels->gemm_nv * lanes *
+           p->element;
+}
+
+/* Packing costs a slab once for every part of the tiles, a gradient once for every part of the
+ * channels and takes twice as long: cut where it hurts less. */
+static void halve(weight_job* job, int64_t tiles, int64_t blocks) {
+    const int can_tiles = tiles > 1, can_blocks = blocks > 1;
+    if (can_tiles && (!can_blocks || 2 * tiles > blocks))
+        job->tile_parts = fc_ceil_div(job->plan.tiles, fc_ceil_div(tiles, 2));
+    else if (can_blocks)
+        job->block_parts = fc_ceil_div(job->blocks, fc_ceil_div(blocks, 2));
+}
+
+static void choose_parts(weight_job* job) {
+    const fc_implicit* p = &job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t slab = plan->block_stride * p->element;
+    const int64_t grad = p->kernels->gemm_nv * job->plane_bytes;
+    job->tile_parts = fc_min(plan->tiles, fc_ceil_div(plan->tiles * grad, GRAD_BYTES));
+    job->block_parts = fc_min(job->blocks, fc_ceil_div(job->blocks * slab, SLAB_BYTES));
+    const int64_t threads = fc_threads_for(plan->work);
+    const int64_t wanted = threads > 1 ? TASKS_PER_THREAD * threads : 1;
+    for (;;) {
+        const int64_t tiles = fc_ceil_div(plan->tiles, job->tile_parts);
+        const int64_t blocks = fc_ceil_div(job->blocks, job->block_parts);
+        const int64_t tasks = p->groups * job->tile_parts * job->block_parts;
+        if (job->slices == 0 && tiles * blocks * cell_bytes(p) <= SUMS_BYTES) {
+            int64_t slices = fc_min(fc_ceil_div(TASKS, tasks), job->places);
+            slices = fc_min(slices, SLICES_BYTES / (int64_t)plan->packed_bytes);
+            const fc_conv2d* conv = p->conv;
+            const int64_t pixels = conv->batch * conv->out_size[0] * conv->out_size[1];
+            job->slices = fc_max(1, fc_min(slices, pixels / SLICE_PIXELS));
+        }
+        if (tiles * blocks == 1 || (job->slices > 0 && tasks * job->slices >= wanted)) break;
+        halve(job, tiles, blocks);
+    }
+    job->slices = fc_max(job->slices, 1);
+}
+
+static void make_plan(weight_job* job) {
+    const fc_implicit* p = &job->problem;
+    fc_implicit_plan* plan = &job->plan;
+    *plan = fc_implicit_plan_blocks(p, PIXELS);
+    const int64_t lanes = p->kernels->lanes;
+    job->blocks = plan->full + (plan->tail > 0);
+    job->places = plan->image_blocks * plan->row_blocks * plan->col_blocks;
+    job->plane_bytes = plan->images * plan->rows * plan->cols * lanes * p->element;
+    choose_parts(job);
+    const int64_t tiles = fc_ceil_div(plan->tiles, job->tile_parts);
+    const int64_t blocks = fc_ceil_div(job->blocks, job->block_parts);
+    const int64_t slab = blocks * plan->block_stride + lanes;
+    job->slab_bytes = plan->full > 0 ? fc_align((size_t)(slab * p->element)) : plan->slab_bytes;
+    job->grad_bytes = fc_align((size_t)(tiles * p->kernels->gemm_nv * job->plane_bytes));
+    job->sums_bytes = job->slices == 1 ? fc_align((size_t)(tiles * blocks * cell_bytes(p))) : 0;
+    job->plain_bytes = fc_implicit_weight_scratch(p);
+}
+
+typedef struct {
+    int64_t first_tile, last_tile, first_block, last_block;
+    char *slab, *grads, *sums;
+    int64_t group, slice;
+    int64_t tile_bytes; /* from the sums of a tile to those of the next */
+    int64_t skipped;    /* steps of a tile's sums that other tasks own */
+} weight_task;
+
+static void pack_grads(const weight_job* job, const fc_implicit_block* b, const weight_task* task) {
+    const fc_implicit* p = &job->problem;
+    const int64_t lanes = p->kernels->lanes, nv = p->kernels->gemm_nv;
+    fc_block block = {
+        .row = b->row, .column = b->col, .rows = b->rows, .columns = b->cols, .pitch = b->cols};
+    for (int64_t v = task->first_tile * nv; v < task->last_tile * nv; v++) {
+        if (v * lanes >= p->results) break;
+        block.channel = b->group * p->results + v * lanes;
+        block.channels = fc_min(lanes, p->results - v * lanes);
+        char* plane = task->grads + (v - task->first_tile * nv) * job->plane_bytes;
+        for (int64_t i = 0; i < b->images; i++) {
+            block.image = b->image + i;
+            fc_pack_block(&p->target, &block, plane + i * b->rows * b->cols * lanes * p->element);
+        }
+    }
+}
+
+/* All sums of a task, for one block of pixels. */
+static void multiply(const weight_job* job, const fc_implicit_block* b, const weight_task* task,
+                     int accumulate) {
+    const fc_implicit* p = &job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
+    const int64_t merged = plan->is_merged ? p->cols.taps : 1;
+    const fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
+    fc_gemm_panel panel = {.a_row = 1,
+                           .segments = runs.images * runs.rows,
+                           .depth = runs.cols,
+                           .b_depth = lanes,
+                           .b_vector = job->plane_bytes / p->element,
+                           .c_vector = lanes,
+                           .accumulate = accumulate};
+    for (int64_t t = task->first_tile; t < task->last_tile; t++) {
+        const int vectors = p->results - t * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
+        const char* grad =
+            task->grads + (t - task->first_tile) * p->kernels->gemm_nv * job->plane_bytes;
+        panel.c_row = vectors * lanes;
+        char* sums = task->sums + (t - task->first_tile) * task->tile_bytes +
+                     task->skipped * panel.c_row * p->element;
+        for (int64_t c = task->first_block; c < task->last_block; c++) {
+            const int is_tail = c == plan->full;
+            const int64_t pixel = is_tail ? plan->tail : lanes;
+            const int64_t* segment = job->segment + (is_tail ? plan->chunk * taps : 0);
+            const char* slab =
+                task->slab + (c - task->first_block) * plan->block_stride * p->element;
+            panel.a_depth = p->cols.source_step * pixel;
+            panel.a_segment = job->line[is_tail];
+            for (int64_t s = 0; s < taps / merged; s++) {
+                p->kernels->gemm_by_columns(&panel, merged * pixel, vectors,
+                                            slab + segment[s] * p->element, grad, sums);
+                sums += merged * pixel * panel.c_row * p->element;
+            }
+        }
+    }
+}
+
+static void store(const weight_job* job, const weight_task* task, char* plain) {
+    const fc_implicit* p = &job->problem;
+    const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
+    for (int64_t t = task->first_tile; t < task->last_tile; t++) {
+        const int vectors = p->results - t * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
+        char* sums = task->sums + (t - task->first_tile) * task->tile_bytes;
+        for (int64_t c = task->first_block; c < task->last_block; c++) {
+            fc_implicit_unpack_weight(p, task->group * job->plan.tiles + t, c, sums, plain,
+                                      job->grad_weight);
+            sums += lanes * taps * vectors * lanes * p->element;
+        }
+    }
+}
+
+/* Where the packed sums of a slice's tile are. */
+static char* slice_tile(const weight_job* job, int64_t slice, int64_t group, int64_t tile) {
+    const fc_implicit* p = &job->problem;
+    const int64_t lanes = p->kernels->lanes;
+    const int64_t result =
+        group * fc_ceil_div(p->results, lanes) * lanes + tile * p->kernels->gemm_nv * lanes;
+    return job->slice_sums + slice * (int64_t)job->plan.packed_bytes +
+           result * fc_implicit_depth(p) * p->element;
+}
+
+static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
+    const fc_implicit* p = &job->problem;
+    const int64_t tiles = job->plan.tiles, lanes = p->kernels->lanes;
+    weight_task t = {.slice = index % job->slices};
+    index /= job->slices;
+    const int64_t tile_part = index % job->tile_parts;
+    index /= job->tile_parts;
+    const int64_t block_part = index % job->block_parts;
+    t.group = index / job->block_parts;
+    t.first_tile = tile_part * tiles / job->tile_parts;
+    t.last_tile = (tile_part + 1) * tiles / job->tile_parts;
+    t.first_block = block_part * job->blocks / job->block_parts;
+    t.last_block = (block_part + 1) * job->blocks / job->block_parts;
+    t.slab = scratch;
+    t.grads = t.slab + job->slab_bytes;
+    t.sums = t.grads + job->grad_bytes;
+    t.tile_bytes = (t.last_block - t.first_block) * cell_bytes(p);
+    if (job->slices > 1) {
+        t.sums = slice_tile(job, t.slice, t.group, t.first_tile);
+        t.tile_bytes = p->kernels->gemm_nv * lanes * fc_implicit_depth(p) * p->element;
+        t.skipped = t.first_block * lanes * p->rows.taps * p->cols.taps;
+    }
+    return t;
+}
+
+static fc_status run_task(void* context, int64_t index) {
+    const weight_job* job = context;
+    const fc_implicit* p = &job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const size_t work = job->slab_bytes + job->grad_bytes + job->sums_bytes;
+    char* scratch = fc_workspace(FC_SLOT_TASK, work + job->plain_bytes);
+    if (!scratch) return FC_ERROR_MEMORY;
+    const weight_task task = locate(job, index, scratch);
+    const int64_t first = task.slice * job->places / job->slices;
+    const int64_t last = (task.slice + 1) * job->places / job->slices;
+    const int64_t area = plan->row_blocks * plan->col_blocks;
+    for (int64_t place = first; place < last; place++) {
+        const int64_t at = (place / area * p->groups + task.group) * area + place % area;
+        const fc_implicit_block b = fc_implicit_locate(p, plan, at);
+        for (int64_t c = task.first_block; c < task.last_block; c++)
+            fc_implicit_pack(p, plan, &b, c,
+                             task.slab + (c - task.first_block) * plan->block_stride * p->element);
+        pack_grads(job, &b, &task);
+        multiply(job, &b, &task, place > first);
+    }
+    if (job->slices == 1) store(job, &task, scratch + work);
+    return FC_OK;
+}
+
+/* Adds up the slices of one channel block of one tile. */
+static fc_status finish(void* context, int64_t index) {
+    const weight_job* job = context;
+    const fc_implicit* p = &job->problem;
+    const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
+    char* plain = fc_workspace(FC_SLOT_TASK, job->plain_bytes);
+    if (!plain) return FC_ERROR_MEMORY;
+    const int64_t block = index % job->blocks, tile = index / job->blocks % job->plan.tiles;
+    const int64_t group = index / job->blocks / job->plan.tiles;
+    const int vectors = p->results - tile * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
+    const int64_t channels = fc_min(lanes, p->reduced - block * lanes);
+    const int64_t size = channels * taps * vectors * lanes;
+    const int64_t start = block * lanes * taps * vectors * lanes * p->element;
+    char* total = slice_tile(job, 0, group, tile) + start;
+    for (int64_t slice = 1; slice < job->slices; slice++) {
+        const char* sums = slice_tile(job, slice, group, tile) + start;
+        if (p->element == 4)
+            for (int64_t i = 0; i < size; i++) ((float*)total)[i] += ((const float*)sums)[i];
+        else
+            for (int64_t i = 0; i < size; i++) ((double*)total)[i] += ((const double*)sums)[i];
+    }
+    fc_implicit_unpack_weight(p, group * job->plan.tiles + tile, block, total, plain,
+                              job->grad_weight);
+    return FC_OK;
+}
+
+/* Where each row of a block's pixels starts, in pixels of so many elements. */
+static void fill_lines(const weight_job* job, int64_t pixel, int64_t* line) {
+    const fc_implicit_plan* plan = &job->plan;
+    for (int64_t i = 0; i < plan->images; i++)
+        for (int64_t row = 0; row < plan->rows; row++)
+            *line++ = (i * plan->slab_rows + row * job->problem.rows.source_step) *
+                      plan->slab_cols * pixel;
+}
+
+static size_t slices_bytes(const weight_job* job) {
+    return job->slices > 1 ? (size_t)job->slices * job->plan.packed_bytes : 0;
+}
+
+static fc_status run(weight_job* job) {
+    const fc_implicit* p = &job->problem;
+    const int64_t lines = job->plan.images * job->plan.rows;
+    const size_t segments = fc_implicit_segment_bytes(p, &job->plan);
+    const size_t tables = fc_align(segments + 2 * (size_t)lines * sizeof(int64_t));
+    char* shared = fc_workspace(FC_SLOT_SHARED, tables + slices_bytes(job));
+    if (!shared) return FC_ERROR_MEMORY;
+    int64_t* line = (int64_t*)(shared + segments);
+    fc_implicit_fill_segments(p, &job->plan, (int64_t*)shared);
+    fill_lines(job, p->kernels->lanes, line);
+    fill_lines(job, job->plan.tail, line + lines);
+    job->segment = (int64_t*)shared;
+    job->line[0] = line;
+    job->line[1] = line + lines;
+    job->slice_sums = shared + tables;
+    const int64_t tasks = p->groups * job->tile_parts * job->block_parts * job->slices;
+    const fc_status status = fc_parallel_for(tasks, job->plan.work, run_task, job);
+    if (status != FC_OK || job->slices == 1) return status;
+    return fc_parallel_for(p->groups * job->plan.tiles * job->blocks, (double)slices_bytes(job) / 4,
+                           finish, job);
+}
+
+fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                              const void* input, const void* grad_output,
+                                              void* grad_weight) {
+    weight_job job = {.grad_weight = grad_weight};
+    fc_status status = fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, input,
+                                           (void*)grad_output);
+    if (status != FC_OK) return status;
+    make_plan(&job);
+    status = run(&job);
+    fc_workspace_trim();
+    return status;
+}
+
+int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
+    weight_job job = {0};
+    if (fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, NULL, NULL) != FC_OK)
+        return 0;
+    make_plan(&job);
+    return (int64_t)(job.slab_bytes + job.grad_bytes + job.sums_bytes + job.plain_bytes +
+                     slices_bytes(&job) + fc_implicit_segment_bytes(&job.problem, &job.plan));
+}

@@ -1,0 +1,190 @@
+"""Implicit GEMM: what the table of odd convolutions doesn't reach."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conv_cases import Case
+from helpers import assert_threads_agree, guarded
+from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
+from processes import output_of
+
+import fastconv as fc
+from fastconv._core.blocked import implicit_gemm as core
+from fastconv._core.runtime import available_isas
+from fastconv.ops.algorithms import implicit_gemm
+from fastconv.ops.geometry import conv2d_geometry
+
+CASES = {
+    "several chunks of channels": Case((1, 700, 20, 33), (35, 700, 3, 3), padding=1),
+    "taps far apart": Case((1, 300, 33, 33), (20, 300, 3, 3), padding=24, dilation=24),
+    "full blocks and a tail": Case((2, 20, 12, 12), (50, 20, 5, 5)),
+    "slabs shared by tasks": Case((2, 96, 7, 7), (272, 96, 3, 3), padding=1),
+    "images in one run": Case((21, 64, 7, 7), (96, 64, 1, 1)),
+    "idle phases": Case((2, 33, 23, 22), (48, 33, 2, 1), (5, 3), (2, 1)),
+    "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
+}
+
+
+def geometry_of(case):
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    return conv2d_geometry(case.input, case.weight, *options, "NCHW")
+
+
+def packed_weight(geometry, which, weight):
+    """The packed weight, in memory aligned as vectors want it."""
+    size = core.packed_size(geometry.core, weight.dtype == np.float64, which)
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    packed = room[start : start + size]
+    core.pack_weight(geometry.core, which, weight, packed)
+    return packed
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_large_cases_are_exact(name, dtype):
+    case = CASES[name]
+    x, w, b = case.arrays(dtype)
+    g = geometry_of(case)
+    how = {"algorithm": "implicit_gemm", **case.options}
+    np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), oracle_forward(g, x, w, b))
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(dtype)
+    result = fc.conv2d_backward(grad, x, w, **how)
+    expected = oracle_gradients(g, x, w, grad)
+    np.testing.assert_array_equal(result.input, expected[0])
+    np.testing.assert_array_equal(result.weight, expected[1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_large_cases_give_the_same_bits_for_any_number_of_threads(name):
+    case = CASES[name]
+    generator = np.random.default_rng(2)
+    x, w = (generator.standard_normal(s).astype(np.float32) for s in (case.input, case.weight))
+    how = {"algorithm": "implicit_gemm", **case.options}
+
+    def run():
+        y = fc.conv2d(x, w, **how)
+        return y, *fc.conv2d_backward(y, x, w, **how)
+
+    before = fc.get_num_threads()
+    try:
+        assert_threads_agree(run)
+    finally:
+        fc.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_packed_weights_give_the_same_bits(name, dtype):
+    case = CASES[name]
+    generator = np.random.default_rng(3)
+    x, w = (generator.standard_normal(s).astype(dtype) for s in (case.input, case.weight))
+    g = geometry_of(case)
+    y, from_packed = np.empty(g.output_shape, dtype), np.empty(g.output_shape, dtype)
+    core.forward(g.core, x, w, None, False, y)
+    core.forward(g.core, x, packed_weight(g, "forward", w), None, False, from_packed)
+    assert from_packed.tobytes() == y.tobytes()
+    gx, from_packed = np.empty_like(x), np.empty_like(x)
+    core.grad_input(g.core, y, w, gx)
+    core.grad_input(g.core, y, packed_weight(g, "grad_input", w), from_packed)
+    assert from_packed.tobytes() == gx.tobytes()
+
+
+def test_packed_weights_are_checked():
+    case = CASES["full blocks and a tail"]
+    g = geometry_of(case)
+    x, w, _ = case.arrays(np.float32)
+    y = np.empty(g.output_shape, np.float32)
+    packed = packed_weight(g, "forward", w)
+    assert implicit_gemm.packed_weights(g, w.dtype, "forward") == packed.size
+    with pytest.raises(ValueError, match="needs"):
+        core.forward(g.core, x, packed[64:], None, False, y)
+    room = np.empty(packed.size + 64, np.uint8)
+    askew = room[-room.ctypes.data % 64 + 4 :][: packed.size]
+    with pytest.raises(ValueError, match="aligned"):
+        core.forward(g.core, x, askew, None, False, y)
+    with pytest.raises(ValueError, match="bytes"):
+        core.pack_weight(g.core, "forward", w, np.empty_like(w))
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("name", CASES)
+def test_large_cases_stay_inside(name, layout, side):
+    case = CASES[name]
+    x, w, b = case.arrays(np.float32)
+    if layout == "NHWC":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    g = conv2d_geometry(x.shape, case.weight, *options, layout)
+    y = np.empty(g.output_shape, np.float32)
+    core.forward(g.core, x, w, b, True, y)
+    guards = [guarded(array, side) for array in (x, w, b, y)]
+    core.forward(g.core, *guards[:3], True, guards[3])
+    np.testing.assert_array_equal(guards[3], y)
+    core.grad_input(g.core, guards[3], guards[1], guards[0])
+    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+
+
+@pytest.mark.parametrize("channels", [(3, 5), (20, 33), (16, 32)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_neither_lanes_nor_tails_spread_what_is_not_finite(channels, value):
+    """An odd weight marks its own filter only; an odd gradient its own channel's sums only."""
+    inputs, outputs = channels
+    generator = np.random.default_rng(4)
+    x = generator.standard_normal((2, inputs, 9, 11)).astype(np.float32)
+    w = generator.standard_normal((outputs, inputs, 3, 3)).astype(np.float32)
+    w[-1, -1, 1, 1] = value
+    y = fc.conv2d(x, w, algorithm="implicit_gemm")
+    assert np.isfinite(y[:, :-1]).all()
+    assert not np.isfinite(y[:, -1]).any()
+    grad = np.ones_like(y)
+    gradients = fc.conv2d_backward(grad, x, w, algorithm="implicit_gemm")
+    assert np.isfinite(gradients.input[:, :-1]).all()
+    grad[-1, -1, -1, -1] = value
+    gradients = fc.conv2d_backward(grad, x, np.ones_like(w), algorithm="implicit_gemm")
+    assert np.isfinite(gradients.weight[:-1]).all()
+    assert not np.isfinite(gradients.weight[-1]).any()
+    marked = ~np.isfinite(gradients.input)
+    assert marked.sum() == inputs * 9
+
+
+def test_sums_of_chunks_are_more_accurate_than_the_bound():
+    """Errors of a tree grow with the square root of a chunk, not with the whole sum's length."""
+    generator = np.random.default_rng(5)
+    x = generator.standard_normal((1, 512, 9, 9)).astype(np.float32)
+    w = generator.standard_normal((16, 512, 3, 3)).astype(np.float32)
+    g = conv2d_geometry(x.shape, w.shape, 1, 0, 1, 1, "NCHW")
+    wide = x.astype(np.float64), w.astype(np.float64)
+    error = fc.conv2d(x, w, algorithm="implicit_gemm") - oracle_forward(g, *wide)
+    scale = oracle_forward(g, *map(np.abs, wide))
+    assert np.max(np.abs(error) / scale) < 2 * 2.0**-24
+
+
+@pytest.mark.parametrize("isa", [n for n, able in available_isas().items() if able])
+def test_every_instruction_set(isa):
+    code = """
+import sys
+sys.path[:0] = [r'%s', r'%s']
+import numpy as np, fastconv as fc
+from conv_cases import CASES
+from oracle import forward, gradients
+from fastconv.ops.geometry import conv2d_geometry
+for name, case in CASES.items():
+    for dtype in np.float32, np.float64:
+        x, w, b = case.arrays(dtype)
+        options = case.stride, case.padding, case.dilation, case.groups
+        g = conv2d_geometry(case.input, case.weight, *options, 'NCHW')
+        how = {'algorithm': 'implicit_gemm', **case.options}
+        y = fc.conv2d(x, w, b, **how)
+        assert np.array_equal(y, forward(g, x, w, b)), name
+        grad = np.random.default_rng(2).integers(-4, 5, y.shape).astype(dtype)
+        result, expected = fc.conv2d_backward(grad, x, w, **how), gradients(g, x, w, grad)
+        assert np.array_equal(result.input, expected[0]), name
+        assert np.array_equal(result.weight, expected[1]), name
+print('done')
+"""
+    folders = tuple(map(str, Path(__file__).parents[1:3]))
+    assert output_of(code % folders, FASTCONV_ISA=isa) == "done"
