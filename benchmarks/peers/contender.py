@@ -49,13 +49,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Contender:
-    """One column of the table: a library in one of its memory layouts."""
+    """A library in one of its memory layouts: a column of the table, or one of several ways to one."""
 
     name: str
+    column: str  # of the ways to a column the faster one counts
     package: str  # the distribution whose version is printed
     prepare: Callable[[Problem], Prepared]
     passes: tuple[str, ...] = ("forward",)
     dtypes: tuple[str, ...] = ("float32",)
+    reused_only: bool = False  # it exists for reused outputs of the forward pass
     follows_isa: bool = False  # its kernels can be held to an instruction set
     note: str = ""  # what a reader must know about its figures,
     reuse: str = ""  # and about those with reused outputs

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.peers.contender import Array, Problem
+from benchmarks.peers.layers import Shape
 
 #: Products that a pass over the places may gather, and places at most.
 PRODUCTS, PLACES = 3_000_000, 1_000
@@ -109,7 +110,7 @@ class Reference:
 
     def __init__(self, problem: Problem, seed: int = 1) -> None:
         layer, generator = problem.layer, np.random.default_rng(seed)
-        shapes = {
+        shapes: dict[Callable[[Problem, Places], Terms], Shape] = {
             forward_terms: layer.output_shape,
             grad_input_terms: layer.input_shape,
             grad_weight_terms: layer.weight_shape,
@@ -127,11 +128,11 @@ class Reference:
 
         A place where all products are zero must hold a zero; its error is infinite otherwise.
         """
-        worst, rms = 0.0, 0.0
+        pairs = []
         for (places, sums, sizes), result in zip(self._parts, results, strict=False):
             difference = np.abs(result[places] - sums)
-            scaled = np.where(sizes > 0, difference / np.where(sizes > 0, sizes, 1),
-                              np.where(difference > 0, np.inf, 0.0))  # fmt: skip
-            worst = max(worst, float(scaled.max()))
-            rms = max(rms, float(np.sqrt(np.mean(scaled**2))))
-        return worst, rms
+            no_products = np.where(difference > 0, np.inf, 0.0)
+            scaled = np.divide(difference, sizes, out=no_products, where=sizes > 0)
+            pairs.append((scaled.max(), np.sqrt(np.mean(scaled**2))))
+        worst, rms = np.max(pairs, axis=0)  # NaN where there is one
+        return float(worst), float(rms)

@@ -43,7 +43,7 @@ def contenders() -> list[Contender]:
     """Return the NCHW door, which the ratios are of, and the NHWC one."""
     return [
         Contender(
-            name, "fastconv", partial(_prepare, layout=layout), PASSES, ("float32", "float64"),
+            name, name, "fastconv", partial(_prepare, layout=layout), PASSES, ("float32", "float64"),
             follows_isa=True,
             note='algorithm="auto", weights as they are', reuse="`out=`",
         )

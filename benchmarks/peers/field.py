@@ -26,22 +26,17 @@ def gather() -> tuple[list[Contender], list[str]]:
     return found, notes
 
 
-def column(name: str) -> str:
-    """Return the column that a contender's time goes to: an `out=` variant shares its layout's."""
-    return name.removesuffix(" out=")
-
-
 def entered(
     found: list[Contender], wanted: list[str] | None, which: str, dtype: str, *, reused: bool
 ) -> list[Contender]:
-    """Return those that run this pass; `out=` variants only where outputs are reused, forward."""
+    """Return those that run this pass in this dtype, of the columns that are wanted."""
     out = reused and which == "forward"
     return [
         c
         for c in found
         if c.can(which, dtype)
-        and (column(c.name) in wanted if wanted else c.name not in ON_REQUEST)
-        and (out or c.name == column(c.name))
+        and (c.column in wanted if wanted else c.column not in ON_REQUEST)
+        and (out or not c.reused_only)
     ]
 
 

@@ -84,13 +84,19 @@ class Layer:
 
 
 def _layer(
-    name: str, image: Shape, filters: int, kernel: int | tuple[int, int], **options
+    name: str,
+    image: Shape,
+    filters: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int | None = None,
+    groups: int = 1,
 ) -> Layer:
     """Return a layer; `padding` is by default that which keeps the size at stride 1."""
     taps = (kernel, kernel) if isinstance(kernel, int) else kernel
-    pads = options.pop("padding", (taps[0] // 2, taps[1] // 2))
-    padding = (pads, pads) if isinstance(pads, int) else pads
-    return Layer(name, *image, filters, taps, padding=padding, **options)
+    pads = (taps[0] // 2, taps[1] // 2) if padding is None else (padding, padding)
+    return Layer(name, *image, filters, taps, stride, pads, groups)
 
 
 #: The classic layers of the course's networks and of VGG, GoogLeNet and ResNet.

@@ -17,23 +17,25 @@ WARM_UP = 0.03
 #: Timed seconds of a turn; one call where a call is longer.
 TURN = 0.06
 
+#: A call that takes longer needs no warm-up after its first turn: what it would spare is lost in it.
+LONG = 0.25
+
 #: Fewest turns of each contender.
 ROUNDS = 3
 
-#: Names of glibc's mallopt.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+#: glibc's mallopt: what is set, and how many blocks may be mapped by default.
+M_TRIM_THRESHOLD, M_MMAP_MAX, MMAPS = -1, -4, 65536
 
 
 def rotate(
     calls: dict[str, Callable[[], Any]],
     budget: float,
-    one_turn: Callable[[Callable[[], Any]], list[float]] | None = None,
+    one_turn: Callable[..., list[float]] = turn,
 ) -> dict[str, list[float]]:
     """Return the median seconds of each turn of each call, in rounds until `budget` seconds are used.
 
     Each round starts with another call, so that none always runs after the same one.
     """
-    take = one_turn or (lambda call: turn(call, warm_up=WARM_UP, timed=TURN, least=1))
     names = list(calls)
     turns: dict[str, list[float]] = {name: [] for name in names}
     with no_garbage_collection():
@@ -42,7 +44,9 @@ def rotate(
         while rounds < ROUNDS or perf_counter() - start < budget:
             first = rounds % len(names)
             for name in names[first:] + names[:first]:
-                turns[name].append(median(take(calls[name])))
+                warm_up = 0 if turns[name] and turns[name][-1] > LONG else WARM_UP
+                times = one_turn(calls[name], warm_up=warm_up, timed=TURN, least=1)
+                turns[name].append(median(times))
             rounds += 1
     return turns
 
@@ -60,15 +64,18 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def keep_freed_memory() -> bool:
-    """Have malloc reuse freed memory of any size from here on; False where that is not glibc's.
+@contextmanager
+def kept_memory() -> Iterator[bool]:
+    """Have malloc reuse freed memory of any size inside; False where malloc is not glibc's.
 
     Usually it hands large blocks back to the system at once, and the next call pays a page fault for
     every 4 KB of its output. This is how a library without `out=` is measured with outputs that are
-    there already. It lasts until the process ends.
+    there already. Arrays that are made outside are mapped as ever, in huge pages where NumPy asks so.
     """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    kept = bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+        yield kept
+    finally:
+        if mallopt:
+            mallopt(M_MMAP_MAX, MMAPS)

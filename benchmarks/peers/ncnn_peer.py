@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.contender import Contender, Prepared, Problem
+from benchmarks.peers.contender import Array, Contender, Prepared, Problem
 
-NOTE = "the weights are part of its model, packed and transformed before the clock starts"
+NOTE = (
+    "the weights are part of its model, packed and transformed before the clock starts; images go in "
+    "as a batch and one by one, and the faster counts"
+)
 REUSE = "it cannot be given an output, and takes its memory from a pool in either case"
 
 
@@ -27,8 +30,8 @@ def _parameters(problem: Problem) -> str:
     return f"7767517\n2 2\nInput input 0 1 x\n{kind} layer 1 1 x y {options}\n"
 
 
-def _prepare(problem: Problem) -> Prepared:
-    """Load the net; images go in as one batch."""
+def _net(problem: Problem) -> Any:
+    """Load a net of the one layer."""
     import ncnn
 
     net = ncnn.Net()
@@ -41,26 +44,47 @@ def _prepare(problem: Problem) -> Prepared:
         weights = Path(folder) / "layer.bin"
         weights.write_bytes(bytes(4) + problem.weight.tobytes())  # four zero bytes: plain float32
         net.load_model(str(weights))
-    batch = ncnn.Mat(problem.input, batch_index=0)
-
-    def call() -> Any:
-        extractor = net.create_extractor()
-        extractor.input("x", batch)
-        status, output = extractor.extract("y")
-        if status:
-            raise RuntimeError(f"ncnn stopped with status {status}")
-        return output
-
-    return Prepared(call, lambda output: (_stacked(output),))
+    return net
 
 
-def _stacked(output: Any) -> Any:
-    """Gather the images of a batch."""
-    return np.stack([np.array(output.batch(i)) for i in range(output.n)])
+def _extracted(net: Any, images: Any) -> Any:
+    """Run the net on one matrix, which may be a batch."""
+    extractor = net.create_extractor()
+    extractor.input("x", images)
+    status, output = extractor.extract("y")
+    if status:
+        raise RuntimeError(f"ncnn stopped with status {status}")
+    return output
+
+
+def _prepare_batch(problem: Problem) -> Prepared:
+    """Give it the images as one batch."""
+    import ncnn
+
+    net, batch = _net(problem), ncnn.Mat(problem.input, batch_index=0)
+
+    def arrays(output: Any) -> tuple[Array]:
+        return (np.stack([np.array(output.batch(i)) for i in range(output.n)]),)
+
+    return Prepared(lambda: _extracted(net, batch), arrays)
+
+
+def _prepare_by_image(problem: Problem) -> Prepared:
+    """Give it one image after another; all outputs are kept until the last is there."""
+    import ncnn
+
+    net, images = _net(problem), [ncnn.Mat(image) for image in problem.input]
+    return Prepared(
+        lambda: [_extracted(net, image) for image in images],
+        lambda outputs: (np.stack([np.array(output) for output in outputs]),),
+    )
 
 
 def contenders() -> list[Contender]:
-    """Return the one layout that its door has; inside, it packs channels."""
+    """Return both ways to give it a batch; inside, it packs channels."""
     import ncnn  # noqa: F401
 
-    return [Contender("ncnn", "ncnn", _prepare, note=NOTE, reuse=REUSE)]
+    return [
+        Contender(name, "ncnn", "ncnn", prepare, note=NOTE, reuse=REUSE)
+        for name, prepare in (("ncnn", _prepare_batch), ("ncnn by image", _prepare_by_image))
+    ]

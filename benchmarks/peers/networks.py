@@ -14,7 +14,7 @@ from fastconv import nn, optim
 #: The LeNet of the README's example: filters, filters, hidden units, classes.
 LENET = (20, 50, 500, 10)
 BATCHES = (64, 1)
-OPTIMIZER = {"lr": 0.01, "momentum": 0.9}
+OPTIMIZER: dict[str, Any] = {"lr": 0.01, "momentum": 0.9}
 
 
 def lenet(family: Any) -> Any:

@@ -64,4 +64,6 @@ def contenders() -> list[Contender]:
     import onnx  # noqa: F401  (without it there is no model to run)
     import onnxruntime  # noqa: F401
 
-    return [Contender("onnxruntime", "onnxruntime", _prepare, note=NOTE, reuse=REUSE)]
+    return [
+        Contender("onnxruntime", "onnxruntime", "onnxruntime", _prepare, note=NOTE, reuse=REUSE)
+    ]

@@ -59,6 +59,10 @@ class Roofs:
     flops: float
     bytes: float
 
+    def highest(self, other: "Roofs") -> "Roofs":
+        """Return the higher of each limit."""
+        return Roofs(max(self.flops, other.flops), max(self.bytes, other.bytes))
+
 
 @dataclass
 class Report:
@@ -90,6 +94,12 @@ class Report:
         values["steps"] = [Step(**step) for step in values["steps"]]
         values["roofs"] = Roofs(**values["roofs"]) if values["roofs"] else None
         return cls(**values)
+
+
+def unrest(rows: Iterable[Row]) -> tuple[float, float]:
+    """Return how many times its fastest turn a contender's slowest took: the median, and the most."""
+    factors = [max(turns) / min(turns) for row in rows for turns in row.turns.values()]
+    return median(factors), max(factors)
 
 
 def summary(rows: Iterable[Row], *names: str) -> tuple[float, float] | None:

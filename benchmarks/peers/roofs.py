@@ -7,7 +7,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from time import perf_counter
@@ -54,7 +55,7 @@ def build(folder: Path, isa: str, dtype: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def together(works: list[Callable[[], Any]]) -> float:
+def together(works: Sequence[Callable[[], Any]]) -> float:
     """Run all at once, a thread each, and return the seconds from the first start to the last end."""
     barrier, ends = Barrier(len(works) + 1), [0.0] * len(works)
 
@@ -90,16 +91,15 @@ def measure(threads: int, dtype: str) -> Roofs:
             [ctypes.c_long, pointer, pointer, pointer, element], None,
         )  # fmt: skip
         sinks = [np.array([0.5, 1.0], dtype) for _ in range(threads)]
-        adds = [lambda s=s: library.multiply_add(FMA_ROUNDS, s.ctypes.data) for s in sinks]
+        adds = [partial(library.multiply_add, FMA_ROUNDS, sink.ctypes.data) for sink in sinks]
         flops = threads * library.multiply_add_flops(FMA_ROUNDS) / _least(adds)
         count = ARRAY_BYTES // np.dtype(dtype).itemsize
         arrays = [[np.ones(count, dtype) for _ in range(3)] for _ in range(threads)]
         triads = [
-            lambda p=[a.ctypes.data for a in three]: library.triad(count, *p, 0.5)
-            for three in arrays
+            partial(library.triad, count, *(a.ctypes.data for a in three), 0.5) for three in arrays
         ]
         return Roofs(flops, threads * 3 * ARRAY_BYTES / _least(triads))
 
 
-def _least(works: list[Callable[[], Any]]) -> float:
+def _least(works: Sequence[Callable[[], Any]]) -> float:
     return min(together(works) for _ in range(REPEATS))

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from benchmarks.peers.contender import Contender, Prepared, Problem, problem
 from benchmarks.peers.errors import Reference
 from benchmarks.peers.fastconv_peer import scratch_bytes
 from benchmarks.peers.layers import SETS, Layer
-from benchmarks.peers.measure import keep_freed_memory, rotate
+from benchmarks.peers.measure import kept_memory, rotate
 from benchmarks.peers.results import Report, Row
 from fastconv.benchmark.machine import describe
 
@@ -57,13 +59,13 @@ def checked(prepared: Prepared, reference: Reference, name: str, dtype: str) -> 
     return pair
 
 
-def merged(turns: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Give each column the faster of its contenders: a layout's plain call and its `out=` variant."""
+def merged(turns: dict[str, list[float]], columns: dict[str, str]) -> dict[str, list[float]]:
+    """Give each column the turns of the fastest way to it."""
     best: dict[str, list[float]] = {}
     for name, own in turns.items():
-        known = best.get(field.column(name))
-        if known is None or np.median(own) < np.median(known):
-            best[field.column(name)] = own
+        known = best.get(columns[name])
+        if known is None or median(own) < median(known):
+            best[columns[name]] = own
     return best
 
 
@@ -72,12 +74,14 @@ def time_layer(asked: Problem, contenders: list[Contender], seconds: float) -> R
     reference = Reference(asked)
     ready = {contender.name: contender.prepare(asked) for contender in contenders}
     errors = {name: checked(p, reference, name, asked.dtype) for name, p in ready.items()}
-    turns = rotate({name: prepared.call for name, prepared in ready.items()}, seconds)
+    with kept_memory() if asked.reused else nullcontext():
+        turns = rotate({name: prepared.call for name, prepared in ready.items()}, seconds)
+    columns = {contender.name: contender.column for contender in contenders}
     layer, which = asked.layer, asked.which
     return Row(
         layer.name, layer.text(), which, "reused" if asked.reused else "fresh", layer.flops(which),
-        layer.traffic(which, asked.input.itemsize), merged(turns),
-        {name: pair for name, pair in errors.items() if name == field.column(name)},
+        layer.traffic(which, asked.input.itemsize), merged(turns, columns),
+        {name: pair for name, pair in errors.items() if name == columns[name]},
         scratch_bytes(asked),
     )  # fmt: skip
 
@@ -97,6 +101,11 @@ def _notes(entered: list[Contender], missing: list[str], settings: Settings) -> 
             notes += [f"{package}: {contender.note}"] * bool(contender.note)
             if "reused" in settings.outputs:
                 notes.append(f"{package}, reused outputs: {contender.reuse}")
+    with kept_memory() as kept:
+        if "reused" in settings.outputs and not kept:
+            notes.append(
+                "malloc gives large blocks back here: only an output that is given is reused"
+            )
     if "reused" in settings.outputs and "backward" in settings.passes:
         notes.append(
             "backward has fresh outputs only: none of these libraries fills given gradients"
@@ -105,14 +114,14 @@ def _notes(entered: list[Contender], missing: list[str], settings: Settings) -> 
 
 
 def run(settings: Settings) -> Report:
-    """Time everything; fresh outputs first, for reuse changes this process's malloc for good."""
+    """Time everything; fresh outputs first, for reuse leaves malloc with much that is freed."""
     fc.set_num_threads(settings.threads)
     found, missing = field.gather()
     wanted = list(settings.contenders)
-    known = {field.column(c.name) for c in found}
+    known = {c.column for c in found}
     if not known >= {*wanted}:
         raise ValueError(f"--contenders: {sorted({*wanted} - known)} not in {sorted(known)}")
-    found = [c for c in found if not wanted or field.column(c.name) in wanted]
+    found = [c for c in found if not wanted or c.column in wanted]
     notes = _notes(found, missing, settings)
     found = [c for c in found if c.follows_isa or not settings.isa]
     machine = "; ".join(part for part in (describe(), field.versions(found)) if part)
@@ -123,13 +132,12 @@ def run(settings: Settings) -> Report:
         torch = any(c.package == "torch" for c in found)
         report.steps = networks.steps(settings.threads, settings.seconds, torch=torch)
     for outputs in sorted(settings.outputs):
-        if outputs == "reused" and not keep_freed_memory():
-            report.notes.append(
-                "freed memory goes back to the system here, even if outputs are reused"
-            )
         for which in settings.passes:
             if (which, outputs) != ("backward", "reused"):
                 report.rows += _part(settings, found, wanted, which, reused=outputs == "reused")
+    if report.roofs:  # the better of two moments, should one be disturbed
+        later = roofs.measure(settings.threads, settings.dtype)
+        report.roofs = report.roofs.highest(later)
     return report
 
 

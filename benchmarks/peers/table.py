@@ -1,7 +1,7 @@
 """The Markdown of a report."""
 
 from benchmarks.peers.fastconv_peer import OURS
-from benchmarks.peers.results import TORCH, Report, Row, Step, summary
+from benchmarks.peers.results import TORCH, Report, Row, Step, summary, unrest
 
 #: Peers that a geometric mean is given for, and the columns whose faster one counts.
 YARDSTICKS = {"torch": TORCH, "onnxruntime": ("onnxruntime",), "ncnn": ("ncnn",)}
@@ -46,14 +46,17 @@ def layers_table(rows: list[Row], *, scratch: bool = False) -> str:
 
 
 def means(rows: list[Row]) -> str:
-    """Return one sentence of geometric means and minima over the rows."""
+    """Return geometric means and minima over the rows, and how restless the machine was."""
     parts = []
     for peer, names in YARDSTICKS.items():
         found = summary(rows, *names)
         if found:
             least = min((r for r in rows if r.ratio(*names)), key=lambda r: r.ratio(*names) or 0)
             parts.append(f"{found[0]:.2f} times {peer} (least {found[1]:.2f}, {least.layer})")
-    return f"Geometric mean speed: {'; '.join(parts)}." if parts else ""
+    sentence = f"Geometric mean speed: {'; '.join(parts)}. " if parts else ""
+    return sentence + (
+        "The slowest turn of a contender took {:.2f} times its fastest (median; {:.2f} at most)."
+    ).format(*unrest(rows))
 
 
 def steps_table(steps: list[Step]) -> str:

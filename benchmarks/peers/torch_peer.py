@@ -47,16 +47,14 @@ def contenders() -> list[Contender]:
     import torch
 
     torch.set_grad_enabled(False)
-    rows = [
-        ("torch", {"channels_last": False}),
-        ("torch channels_last", {"channels_last": True}),
-        ("torch out=", {"channels_last": False, "out": True}),
-        ("torch channels_last out=", {"channels_last": True, "out": True}),
-    ]
-    return [
-        Contender(
-            name, "torch", partial(_prepare, **how), PASSES, ("float32", "float64"),
-            follows_isa=True, reuse=REUSE,
-        )
-        for name, how in rows
-    ]  # fmt: skip
+    found = []
+    for column, last in (("torch", False), ("torch channels_last", True)):
+        for name, out in ((column, False), (f"{column} out=", True)):
+            prepare = partial(_prepare, channels_last=last, out=out)
+            found.append(
+                Contender(
+                    name, column, "torch", prepare, PASSES, ("float32", "float64"),
+                    reused_only=out, follows_isa=True, reuse=REUSE,
+                )
+            )  # fmt: skip
+    return found
