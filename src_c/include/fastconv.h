@@ -72,6 +72,17 @@ FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dty
 FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight);
+/* Winograd F(4x4, 3x3), for 3x3 kernels with stride and dilation 1 (ops/conv_winograd.c); arguments
+ * as above. */
+FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* input, const void* weight, const void* bias,
+                                            int relu, void* output);
+FC_API fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                               const void* grad_output, const void* weight,
+                                               void* grad_input);
+FC_API fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* input, const void* grad_output,
+                                                void* grad_weight);
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);

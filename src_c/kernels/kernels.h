@@ -33,6 +33,37 @@ typedef struct {
     int relu;
 } fc_store;
 
+/* Rows (channels, at most the lanes of a vector) of columns (pixels) on their way into the blocked
+ * form [column][lane] or back (transpose.inc); strides in elements, one of them 1 where it is fast.
+ */
+typedef struct {
+    int64_t rows, columns, row_stride, column_stride;
+    int relu; /* on the way back */
+} fc_lanes;
+
+/* One panel of a matrix product: what gemm_ukernel.inc needs to find its operands, in elements. */
+typedef struct {
+    int64_t a_row, a_depth;   /* by rows: a_depth is 1; by columns: a_row is 1 */
+    int64_t segments, depth;  /* of the reduction: `segments` runs of `depth` */
+    const int64_t* a_segment; /* offset of each run in a */
+    int64_t b_depth, b_vector;
+    int64_t c_row, c_vector;
+    int accumulate; /* add to c */
+} fc_gemm_panel;
+
+/* c[m][n] (+)= sum a[m][s][d] * b[s * depth + d][n] for m < rows, n < vectors (1 or 2) * lanes. */
+typedef void (*fc_gemm_kernel)(const fc_gemm_panel* panel, int64_t rows, int vectors, const void* a,
+                               const void* b, void* c);
+
+/* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
+ * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
+typedef struct {
+    int64_t items;
+    int64_t in_item, in_row, in_column;
+    int64_t out_item, out_row, out_column;
+} fc_squares;
+typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
+
 typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void* output);
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
                                   const void* saved, void* grad_input);
@@ -98,9 +129,10 @@ typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, voi
                                void* places);
 
 typedef struct {
-    int lanes;          /* elements in a vector */
-    int mr, nr;         /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
-    int dot_mr, dot_nr; /* conv_dots tile */
+    int lanes;            /* elements in a vector */
+    int mr, nr;           /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
+    int dot_mr, dot_nr;   /* conv_dots tile */
+    int gemm_mr, gemm_nv; /* gemm_ukernel tile: rows x vectors */
 
     void (*fill_planes)(const fc_planes* planes, const void* image, void* destination);
     /* The transpose of fill_planes: add every plane element to the pixel that it came from. */
@@ -117,6 +149,16 @@ typedef struct {
      * p runs over whole vectors: both sides are padded, a with zeros. */
     void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
+
+    fc_gemm_kernel gemm_by_rows, gemm_by_columns;
+    /* blocked[j * lanes + i] = image[i * row_stride + j * column_stride], 0 for i >= rows; `room`
+     * elements from image on belong to its array. And back, after adding bias (one a row, or NULL).
+     */
+    void (*pack_lanes)(const fc_lanes* lanes, int64_t room, const void* image, void* blocked);
+    void (*unpack_lanes)(const fc_lanes* lanes, const void* blocked, const void* bias, void* image);
+
+    fc_squares_kernel winograd_input, winograd_output, winograd_weight;
+    fc_squares_kernel winograd_grad_output, winograd_grad_weight;
 
     /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
      * for j < width (sums.inc). */

@@ -1,15 +1,20 @@
 /* Register tiles per instruction set: the only numbers that a new instruction set must bring.
  *
  * conv_taps keeps TAPS_MR x TAPS_NV accumulators, TAPS_NV vectors of pixels and one broadcast in
- * registers; conv_dots DOTS_MR x DOTS_NR accumulators, DOTS_NR vectors and one more. */
+ * registers; conv_dots DOTS_MR x DOTS_NR accumulators, DOTS_NR vectors and one more; gemm_ukernel
+ * GEMM_MR x GEMM_NV accumulators, GEMM_NV vectors and one broadcast. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers */
 #    define TAPS_MR 14
 #    define TAPS_NV 2
 #    define DOTS_MR 4
 #    define DOTS_NR 6
+#    define GEMM_MR 14
+#    define GEMM_NV 2
 #else /* 16 */
 #    define TAPS_MR 6
 #    define TAPS_NV 2
 #    define DOTS_MR 3
 #    define DOTS_NR 4
+#    define GEMM_MR 6
+#    define GEMM_NV 2
 #endif

@@ -28,9 +28,10 @@ int fc_threads_for(double work);
  * same slot. NULL when memory is out. Requests of up to FC_WORKSPACE_KEEP bytes are kept for the
  * next call; larger ones are given back by fc_workspace_trim at the end of the operation. */
 typedef enum {
-    FC_SLOT_TASK,   /* private to a running task */
-    FC_SLOT_PLAN,   /* small tables of the operation, owned by its caller */
-    FC_SLOT_SHARED, /* owned by the caller of fc_parallel_for, read by its tasks */
+    FC_SLOT_TASK,    /* private to a running task */
+    FC_SLOT_PLAN,    /* small tables of the operation, owned by its caller */
+    FC_SLOT_SHARED,  /* owned by the caller of fc_parallel_for, read by its tasks */
+    FC_SLOT_WEIGHTS, /* packed weights: owned likewise */
     FC_SLOTS,
 } fc_slot;
 #define FC_WORKSPACE_KEEP (4 << 20)
