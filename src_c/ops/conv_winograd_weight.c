@@ -15,8 +15,12 @@ int64_t fc_winograd_chunk_depth(const fc_winograd* w) {
     return fc_ceil_div(fc_min(w->depth, WINOGRAD_CHUNK), w->lanes) * w->lanes;
 }
 
+int64_t fc_winograd_panel_plane(const fc_winograd* w) {
+    return fc_winograd_chunk_depth(w) * 2 * w->lanes + WINOGRAD_PAD;
+}
+
 int64_t fc_winograd_panel_bytes(const fc_winograd* w) {
-    return WINOGRAD_POINTS * fc_winograd_chunk_depth(w) * 2 * w->lanes * w->element;
+    return WINOGRAD_POINTS * fc_winograd_panel_plane(w) * w->element;
 }
 
 int64_t fc_winograd_filter_bytes(const fc_winograd* w) {
@@ -46,7 +50,7 @@ static void gather_filters(const fc_winograd* w, int64_t result, int64_t channel
 void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, char* filters,
                             char* packed) {
     const int64_t lanes = w->lanes, vector = lanes * w->element;
-    const int64_t padded = fc_winograd_chunk_depth(w), plane = padded * 2 * lanes;
+    const int64_t padded = fc_winograd_chunk_depth(w), plane = fc_winograd_panel_plane(w);
     const int64_t channel = chunk * WINOGRAD_CHUNK;
     const int64_t channels = fc_min(WINOGRAD_CHUNK, w->depth - channel);
     const int sign = w->rotated ? -1 : 1;

@@ -22,13 +22,13 @@ from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
 #: All algorithms, in order of preference where estimates are equal.
-ALGORITHMS = ("direct", "im2col", "fft")
+ALGORITHMS = ("direct", "winograd", "im2col", "fft")
 
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
 
 #: Names that other versions of the contract know, and why they are refused here.
-PLANNED = ("implicit_gemm", "winograd")
+PLANNED = ("implicit_gemm",)
 
 #: A later algorithm must be estimated this many times faster than an earlier one to be taken.
 MARGIN = 1.15
