@@ -81,7 +81,7 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
     const fc_winograd* w = &job->w;
     const int64_t lanes = w->lanes, depth = fc_winograd_chunk_depth(w);
     const int64_t chunks = fc_winograd_chunks(w), panel_bytes = fc_winograd_panel_bytes(w);
-    int64_t segment[WINOGRAD_CHUNK];
+    int64_t segment[64];
     for (int64_t i = 0; i < depth / lanes; i++) segment[i] = i * job->tiles * lanes;
     fc_gemm_panel gemm = {.a_row = lanes,
                           .a_depth = 1,
@@ -93,13 +93,13 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
                           .c_vector = lanes};
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         gemm.accumulate = chunk > 0;
-        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * WINOGRAD_CHUNK / lanes);
+        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * fc_winograd_chunk(w) / lanes);
         const char* weights = s->weights;
         for (int64_t i = 0; i < panels && job->on_the_way; i++)
             fc_winograd_pack_panel(w, panel + i, chunk, s->filters, s->weights + i * panel_bytes);
         for (int64_t point = 0; point < WINOGRAD_POINTS; point++) {
             const int64_t at = point * job->tiler.plane +
-                               (chunk * WINOGRAD_CHUNK / lanes * job->tiles + first) * lanes;
+                               (chunk * fc_winograd_chunk(w) / lanes * job->tiles + first) * lanes;
             for (int64_t i = 0; i < panels; i++) {
                 if (!job->on_the_way)
                     weights = job->weights + ((panel + i) * chunks + chunk) * panel_bytes;

@@ -9,8 +9,7 @@ enum {
     WINOGRAD_REACH = 2,   /* further inputs that it reads */
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
     WINOGRAD_TAPS = 9,
-    WINOGRAD_PAD = 48,   /* elements between planes: keeps them off one another's cache sets */
-    WINOGRAD_CHUNK = 64, /* channels of a partial sum: their tree keeps the error of a direct sum */
+    WINOGRAD_PAD = 48, /* elements between planes: keeps them off one another's cache sets */
 };
 
 /* target = a 3x3 convolution of source with stride 1, for one group of channels. */
@@ -30,10 +29,11 @@ typedef struct {
     int relu;
 } fc_winograd;
 
-/* Transformed weights come in panels of 2 * lanes results and WINOGRAD_CHUNK channels, laid out
+/* Transformed weights come in panels of 2 * lanes results and fc_winograd_chunk channels, laid out
  * [point][channel][result] with zeros for channels past the last. */
-int64_t fc_winograd_panels(const fc_winograd* w);       /* of results */
-int64_t fc_winograd_chunks(const fc_winograd* w);       /* of channels */
+int64_t fc_winograd_panels(const fc_winograd* w); /* of results */
+int64_t fc_winograd_chunk(const fc_winograd* w);  /* channels of a partial sum */
+int64_t fc_winograd_chunks(const fc_winograd* w);
 int64_t fc_winograd_chunk_depth(const fc_winograd* w);  /* channels of a panel, whole vectors */
 int64_t fc_winograd_panel_plane(const fc_winograd* w);  /* elements from a point to the next */
 int64_t fc_winograd_panel_bytes(const fc_winograd* w);  /* of one panel of one chunk */

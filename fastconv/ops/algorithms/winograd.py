@@ -21,6 +21,9 @@ name = "winograd"
 #: Outputs of a tile along an axis, points (products) of a tile, channels of a partial sum.
 TILE, POINTS, CHUNK = 4, 36, 64
 
+#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|.
+FEWEST_CHANNELS, FEWEST_TILES = 64, 32
+
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
 GROWTH = 760.0
@@ -34,6 +37,15 @@ def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     if tuple(g.stride) != (1, 1) or tuple(g.dilation) != (1, 1):
         return "it needs stride 1 and dilation 1"
     return None
+
+
+def averages(geometry: Conv2dGeometry, which: str) -> bool:
+    """Tell whether enough terms are summed for float32 errors below 4e-7 * sum |x| |w|."""
+    g = geometry
+    if which == "grad_weight":
+        return g.batch * -(-g.out_height // TILE) * -(-g.out_width // TILE) >= FEWEST_TILES
+    channels = g.in_channels if which == "forward" else g.out_channels
+    return channels // g.groups >= FEWEST_CHANNELS
 
 
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
