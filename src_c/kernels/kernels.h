@@ -33,6 +33,66 @@ typedef struct {
     int relu;
 } fc_store;
 
+/* Depthwise sums over a filled slab (conv_depthwise.inc). The lanes of a vector are neighbouring
+ * pixels of a row (NCHW) or neighbouring channels of a pixel (NHWC); weights are whole vectors, so
+ * either will do. Output row i, vector v is the sum over d < depth, t < taps of
+ *   weight[d * taps + t] * source[(i * stride + t) * source_pitch + v * source_step + offset[d]].
+ */
+typedef struct {
+    int64_t rows, vectors;
+    int64_t taps, stride; /* along the rows: see fc_depthwise_slides */
+    int64_t depth;
+    const int32_t* offset;
+    int64_t source_pitch, source_step;
+    int64_t output_pitch, output_step;
+    int64_t back;  /* the last vector lies so much before its place: it overlaps its neighbour */
+    int64_t lanes; /* of every vector that belong to the output; if not all of them, whole vectors
+                      are stored below `room` elements of the output only */
+    int64_t room;
+    int relu;
+} fc_depthwise;
+
+/* Kernels hold this many taps, at this stride, in registers while they slide along the rows. Other
+ * windows have taps == 1 and an offset for each of their taps, at any stride. */
+static inline int fc_depthwise_slides(int64_t taps, int64_t stride) {
+    return ((taps == 2 || taps == 3 || taps == 5) && stride == 1) ||
+           ((taps == 3 || taps == 5) && stride == 2);
+}
+
+/* Products of a slab with rows of the output's gradient (conv_depthwise_dots.inc):
+ *   sums[d * taps + t] += grad[i, v] * source[(i * stride + t) * pitch + ... + offset[d]],
+ * lane by lane, in the order of v, then i. */
+typedef struct {
+    int64_t rows, vectors, taps, stride, depth;
+    const int32_t* offset;
+    int64_t source_pitch, source_step, grad_pitch, grad_step;
+} fc_depthwise_dots;
+
+/* A slab: rows of one image with room for its padding, which the caller has zeroed
+ * (conv_depthwise_fill.inc). By rows: phase b, row i, column j of a channel holds the image at
+ * (first_row + i, first_column + b + j * stride). By lanes (stride 1, one phase): every pixel is a
+ * vector for each of the `reduced` channels, and lane l of vector c is channel lane[l] + c. */
+typedef struct {
+    int64_t height, width, row_stride, col_stride; /* of the image; strides in elements */
+    int64_t first_row, first_column, stride;
+    int64_t rows, cols, pitch, phases, phase_stride; /* of the slab; cols in pixels */
+    int64_t room; /* elements of the array from the image's first on */
+    int64_t reduced, channel_stride;
+    const int32_t* lane;
+    int together; /* all lanes' channels lie within one vector */
+} fc_depthwise_fill;
+
+/* How tiles of the residues of a gradient's coordinates become its rows: coordinate i is position
+ * (i + before) / stride of tile (i + before) % stride, along either axis. */
+typedef struct {
+    int64_t rows, cols; /* of the output */
+    int64_t before[2], stride[2];
+    int64_t tile_stride, tile_pitch;
+    int64_t row_stride, col_stride; /* of the output, in elements */
+    int64_t lanes;                  /* 0: by rows; else a tile holds a vector a pixel */
+    int64_t room;
+} fc_depthwise_merge;
+
 typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void* output);
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
                                   const void* saved, void* grad_input);
@@ -117,6 +177,23 @@ typedef struct {
      * p runs over whole vectors: both sides are padded, a with zeros. */
     void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
+
+    void (*depthwise)(const fc_depthwise* sums, const void* weight, const void* start,
+                      const void* source, void* output);
+    void (*depthwise_dots)(const fc_depthwise_dots* dots, const void* grad, const void* source,
+                           void* sums);
+    void (*depthwise_fill_rows)(const fc_depthwise_fill* fill, const void* image, void* slab);
+    void (*depthwise_fill_lanes)(const fc_depthwise_fill* fill, const void* image, void* slab);
+    void (*depthwise_merge)(const fc_depthwise_merge* merge, const void* tiles, void* output);
+    /* `count` vectors: lane l of vector e is weight[base[l] + index[e]]; base[0] for every lane if
+     * `alike`. */
+    void (*depthwise_pack)(int64_t count, const int32_t* index, const int64_t* base, int alike,
+                           const void* weight, void* packed);
+    /* result[base[l] + index[e]] = lane l of sums vector e, for l < lanes; or, if `alike`,
+     * result[base[0] + index[e]] = all lanes of it, and those below `lanes` of the vector `count`
+     * further on. */
+    void (*depthwise_unpack)(int64_t count, const int32_t* index, const int64_t* base, int alike,
+                             int64_t lanes, const void* sums, void* result);
 
     /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
      * for j < width (sums.inc). */

@@ -1,0 +1,176 @@
+/* Depthwise and small-group convolution: forward, and the gradient of the input. See
+ * conv_depthwise.h. */
+#include "conv_depthwise.h"
+#include <string.h>
+
+enum { TASK_WORK = 200000 }; /* FMAs, at least, unless threads would have too few tasks */
+
+typedef struct {
+    fc_depthwise_plan plan;
+    const char *source, *weight, *bias;
+    char* output;
+    int relu;
+    int64_t units, units_a_task;
+} sums_job;
+
+/* The start of the sums, then the weights, of each lane's result channel. */
+static void pack(const sums_job* job, const fc_depthwise_unit* u, int64_t result, char* packed) {
+    const fc_depthwise_plan* p = &job->plan;
+    const int64_t in = p->conv->in_channels / p->conv->groups;
+    const int64_t window = p->conv->kernel_size[0] * p->conv->kernel_size[1];
+    const int alike = !p->conv->channels_last;
+    static const int32_t none = 0;
+    int64_t place[FC_DEPTHWISE_LANES], base[FC_DEPTHWISE_LANES];
+    for (int64_t l = 0; l < (alike ? 1 : p->kernels->lanes); l++) {
+        const int64_t channel = u->first_channel + (alike ? result : l < u->channels ? l : 0);
+        place[l] = channel;
+        base[l] = !p->backward
+                      ? channel * in * window
+                      : (channel / p->results * p->reduced * in + channel % p->results) * window;
+    }
+    if (job->bias)
+        p->kernels->depthwise_pack(1, &none, place, alike, job->bias, packed);
+    else
+        memset(packed, 0, (size_t)(p->kernels->lanes * p->element));
+    p->kernels->depthwise_pack(p->entries, p->index, base, alike, job->weight,
+                               packed + p->kernels->lanes * p->element);
+}
+
+/* One pair of residues: into its tile, or straight to the output. */
+static void run_pair(const sums_job* job, const fc_depthwise_unit* u, int64_t number,
+                     fc_depthwise* sums, const char* packed, const char* slab, char* output) {
+    const fc_depthwise_plan* p = &job->plan;
+    const fc_depthwise_pair* pair = &p->pair[number];
+    sums->taps = pair->taps;
+    sums->depth = pair->depth;
+    sums->offset = p->offset + pair->first_offset;
+    sums->rows = u->rows;
+    const int64_t weight = (1 + pair->first_entry) * p->kernels->lanes;
+    p->kernels->depthwise(sums, packed + weight * p->element, packed, slab, output);
+}
+
+static fc_depthwise sums_of(const sums_job* job, const fc_depthwise_unit* u) {
+    const fc_depthwise_plan* p = &job->plan;
+    const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
+    const int64_t lanes = p->kernels->lanes, cols = h->positions;
+    fc_depthwise sums = {.stride = v->stride,
+                         .source_pitch = p->pitch,
+                         .source_step = lanes,
+                         .output_pitch = p->tile_pitch,
+                         .output_step = lanes,
+                         .lanes = lanes,
+                         .relu = job->relu};
+    sums.vectors = p->conv->channels_last ? cols : fc_ceil_div(cols, lanes);
+    if (p->conv->channels_last) sums.source_step = h->stride * lanes;
+    if (p->tiles) return sums;
+    sums.output_pitch = p->output_strides.row_stride;
+    if (p->conv->channels_last) {
+        sums.output_step = p->output_strides.col_stride;
+        sums.lanes = u->channels;
+    } else if (cols >= lanes)
+        sums.back = sums.vectors * lanes - cols;
+    else
+        sums.lanes = cols;
+    return sums;
+}
+
+/* Output rows of a unit's positions. */
+static int64_t output_row(const fc_depthwise_plan* p, int64_t position) {
+    const fc_depthwise_axis* v = &p->axis[0];
+    const int64_t row = position * v->residues - v->before;
+    return fc_max(0, fc_min(row, p->output_size[0]));
+}
+
+static void merge(const sums_job* job, const fc_depthwise_unit* u, const char* tiles, int64_t room,
+                  char* output) {
+    const fc_depthwise_plan* p = &job->plan;
+    const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
+    const int64_t first = output_row(p, u->first_row);
+    const fc_depthwise_merge merge = {
+        .rows = output_row(p, u->first_row + u->rows) - first,
+        .cols = p->output_size[1],
+        .before = {first + v->before - u->first_row * v->residues, h->before},
+        .stride = {v->residues, h->residues},
+        .tile_stride = p->tile_stride,
+        .tile_pitch = p->tile_pitch,
+        .row_stride = p->output_strides.row_stride,
+        .col_stride = p->output_strides.col_stride,
+        .lanes = p->conv->channels_last ? u->channels : 0,
+        .room = room};
+    p->kernels->depthwise_merge(&merge, tiles, output);
+}
+
+/* `end`: the output of this task ends there; what lies between is its own, still to be written. */
+static void run_unit(const sums_job* job, const fc_depthwise_unit* u, int64_t end, char* scratch) {
+    const fc_depthwise_plan* p = &job->plan;
+    char *packed = scratch + p->slab_bytes, *tiles = packed + p->packed_bytes;
+    fc_depthwise_fill_slab(p, u, job->source, scratch);
+    fc_depthwise sums = sums_of(job, u);
+    const int64_t results = p->conv->channels_last ? 1 : p->results;
+    const int64_t row = output_row(p, u->first_row), last = output_row(p, u->first_row + u->rows);
+    for (int64_t m = 0; m < results; m++) {
+        const int64_t at = u->image * p->output_strides.batch_stride +
+                           (u->first_channel + m) * p->output_strides.channel_stride +
+                           row * p->output_strides.row_stride;
+        char* output = job->output + at * p->element;
+        sums.room = p->conv->channels_last ? 0
+                    : p->row_blocks == 1   ? end - at
+                                           : (last - row) * p->output_strides.row_stride;
+        pack(job, u, m, packed);
+        if (!p->tiles) run_pair(job, u, 0, &sums, packed, scratch, output);
+        for (int64_t t = 0; t < p->tiles; t++)
+            run_pair(job, u, t, &sums, packed, scratch, tiles + t * p->tile_stride * p->element);
+        if (p->tiles) merge(job, u, tiles, sums.room, output);
+    }
+}
+
+static fc_status run_task(void* context, int64_t index) {
+    const sums_job* job = context;
+    const fc_depthwise_plan* p = &job->plan;
+    char* scratch = fc_workspace(FC_SLOT_TASK, p->slab_bytes + p->packed_bytes + p->tile_bytes);
+    if (!scratch) return FC_ERROR_MEMORY;
+    memset(scratch, 0, p->slab_bytes); /* padding that no unit will write */
+    const int64_t first = index * job->units_a_task;
+    const int64_t last = fc_min(first + job->units_a_task, job->units);
+    const fc_depthwise_unit tail = fc_depthwise_locate(p, last - 1);
+    const int64_t end = tail.image * p->output_strides.batch_stride +
+                        (tail.first_channel + tail.channels) * p->output_strides.channel_stride;
+    for (int64_t i = first; i < last; i++) {
+        const fc_depthwise_unit unit = fc_depthwise_locate(p, i);
+        run_unit(job, &unit, end, scratch);
+    }
+    return FC_OK;
+}
+
+static fc_status run(sums_job* job) {
+    fc_depthwise_plan* p = &job->plan;
+    fc_depthwise_share(p);
+    const fc_status status = fc_depthwise_tables(p);
+    if (status != FC_OK) return status;
+    job->units = p->conv->batch * p->blocks * p->row_blocks;
+    const double work = fc_depthwise_work(p);
+    const int64_t fair = fc_ceil_div(job->units, 4 * (int64_t)fc_threads_for(work));
+    const int64_t enough = (int64_t)(TASK_WORK / (work / (double)job->units));
+    job->units_a_task = fc_max(1, fc_min(fair, enough));
+    return fc_parallel_for(fc_ceil_div(job->units, job->units_a_task), work, run_task, job);
+}
+
+fc_status fc_depthwise_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                               const void* weight, const void* bias, int relu, void* output) {
+    sums_job job = {.plan = fc_depthwise_plan_of(conv, dtype, 0),
+                    .source = input,
+                    .weight = weight,
+                    .bias = bias,
+                    .output = output,
+                    .relu = relu};
+    return run(&job);
+}
+
+fc_status fc_depthwise_grad_input(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
+                                  const void* weight, void* grad_input) {
+    sums_job job = {.plan = fc_depthwise_plan_of(conv, dtype, 1),
+                    .source = grad_output,
+                    .weight = weight,
+                    .output = grad_input};
+    return run(&job);
+}
