@@ -37,7 +37,7 @@ typedef struct {
  * pixels of a row (NCHW) or neighbouring channels of a pixel (NHWC); weights are whole vectors, so
  * either will do. Output row i, vector v is the sum over d < depth, t < taps of
  *   weight[d * taps + t] * source[(i * stride + t) * source_pitch + v * source_step + offset[d]].
- */
+ * `channels` of them follow one another, `results` at a time over the same source. */
 typedef struct {
     int64_t rows, vectors;
     int64_t taps, stride; /* along the rows: see fc_depthwise_slides */
@@ -48,9 +48,20 @@ typedef struct {
     int64_t back;  /* the last vector lies so much before its place: it overlaps its neighbour */
     int64_t lanes; /* of every vector that belong to the output; if not all of them, whole vectors
                       are stored below `room` elements of the output only */
-    int64_t room;
+    int64_t room, room_step; /* room_step: less for every next channel */
+    int64_t channels, results;
+    int64_t weight_step, source_group, output_channel; /* from one to the next */
     int relu;
 } fc_depthwise;
+
+/* Weights to vectors: for each of `channels`, the start of its sum (bias or zero), then weight[base
+ * + index[e]] for e < count, in every lane. channels == 0: one such run, a channel a lane. */
+typedef struct {
+    int64_t count, channels;
+    const int32_t* index;
+    const int64_t *base, *place; /* of the channel's weights, and of its bias */
+    const void *weight, *bias;
+} fc_depthwise_weights;
 
 /* Kernels hold this many taps, at this stride, in registers while they slide along the rows. Other
  * windows have taps == 1 and an offset for each of their taps, at any stride. */
@@ -71,13 +82,13 @@ typedef struct {
 /* A slab: rows of one image with room for its padding, which the caller has zeroed
  * (conv_depthwise_fill.inc). By rows: phase b, row i, column j of a channel holds the image at
  * (first_row + i, first_column + b + j * stride). By lanes (stride 1, one phase): every pixel is a
- * vector for each of the `reduced` channels, and lane l of vector c is channel lane[l] + c. */
+ * vector for each of the `channels`, and lane l of vector c is channel lane[l] + c. */
 typedef struct {
     int64_t height, width, row_stride, col_stride; /* of the image; strides in elements */
     int64_t first_row, first_column, stride;
     int64_t rows, cols, pitch, phases, phase_stride; /* of the slab; cols in pixels */
     int64_t room; /* elements of the array from the image's first on */
-    int64_t reduced, channel_stride;
+    int64_t channels, image_channel, channel_stride; /* from one to the next: image, slab */
     const int32_t* lane;
     int together; /* all lanes' channels lie within one vector */
 } fc_depthwise_fill;
@@ -185,10 +196,7 @@ typedef struct {
     void (*depthwise_fill_rows)(const fc_depthwise_fill* fill, const void* image, void* slab);
     void (*depthwise_fill_lanes)(const fc_depthwise_fill* fill, const void* image, void* slab);
     void (*depthwise_merge)(const fc_depthwise_merge* merge, const void* tiles, void* output);
-    /* `count` vectors: lane l of vector e is weight[base[l] + index[e]]; base[0] for every lane if
-     * `alike`. */
-    void (*depthwise_pack)(int64_t count, const int32_t* index, const int64_t* base, int alike,
-                           const void* weight, void* packed);
+    void (*depthwise_pack)(const fc_depthwise_weights* weights, void* packed);
     /* result[base[l] + index[e]] = lane l of sums vector e, for l < lanes; or, if `alike`,
      * result[base[0] + index[e]] = all lanes of it, and those below `lanes` of the vector `count`
      * further on. */

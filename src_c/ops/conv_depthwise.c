@@ -13,38 +13,39 @@ typedef struct {
     int64_t units, units_a_task;
 } sums_job;
 
-/* The start of the sums, then the weights, of each lane's result channel. */
-static void pack(const sums_job* job, const fc_depthwise_unit* u, int64_t result, char* packed) {
+/* The start of the sums, then the weights: of `count` result channels, or of a channel a lane. */
+static void pack(const sums_job* job, const fc_depthwise_unit* u, int64_t first, int64_t count,
+                 char* packed) {
     const fc_depthwise_plan* p = &job->plan;
     const int64_t in = p->conv->in_channels / p->conv->groups;
     const int64_t window = p->conv->kernel_size[0] * p->conv->kernel_size[1];
-    const int alike = !p->conv->channels_last;
-    static const int32_t none = 0;
-    int64_t place[FC_DEPTHWISE_LANES], base[FC_DEPTHWISE_LANES];
-    for (int64_t l = 0; l < (alike ? 1 : p->kernels->lanes); l++) {
-        const int64_t channel = u->first_channel + (alike ? result : l < u->channels ? l : 0);
+    const int last = p->conv->channels_last;
+    int64_t place[FC_DEPTHWISE_CHANNELS], base[FC_DEPTHWISE_CHANNELS];
+    for (int64_t l = 0; l < (last ? p->kernels->lanes : count); l++) {
+        const int64_t channel = u->first_channel + (l < count ? first + l : 0);
         place[l] = channel;
         base[l] = !p->backward
                       ? channel * in * window
                       : (channel / p->results * p->reduced * in + channel % p->results) * window;
     }
-    if (job->bias)
-        p->kernels->depthwise_pack(1, &none, place, alike, job->bias, packed);
-    else
-        memset(packed, 0, (size_t)(p->kernels->lanes * p->element));
-    p->kernels->depthwise_pack(p->entries, p->index, base, alike, job->weight,
-                               packed + p->kernels->lanes * p->element);
+    const fc_depthwise_weights weights = {.count = p->entries,
+                                          .channels = last ? 0 : count,
+                                          .index = p->index,
+                                          .base = base,
+                                          .place = place,
+                                          .weight = job->weight,
+                                          .bias = job->bias};
+    p->kernels->depthwise_pack(&weights, packed);
 }
 
 /* One pair of residues: into its tile, or straight to the output. */
-static void run_pair(const sums_job* job, const fc_depthwise_unit* u, int64_t number,
-                     fc_depthwise* sums, const char* packed, const char* slab, char* output) {
+static void run_pair(const sums_job* job, int64_t number, fc_depthwise* sums, const char* packed,
+                     const char* slab, char* output) {
     const fc_depthwise_plan* p = &job->plan;
     const fc_depthwise_pair* pair = &p->pair[number];
     sums->taps = pair->taps;
     sums->depth = pair->depth;
     sums->offset = p->offset + pair->first_offset;
-    sums->rows = u->rows;
     const int64_t weight = (1 + pair->first_entry) * p->kernels->lanes;
     p->kernels->depthwise(sums, packed + weight * p->element, packed, slab, output);
 }
@@ -53,7 +54,13 @@ static fc_depthwise sums_of(const sums_job* job, const fc_depthwise_unit* u) {
     const fc_depthwise_plan* p = &job->plan;
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
     const int64_t lanes = p->kernels->lanes, cols = h->positions;
-    fc_depthwise sums = {.stride = v->stride,
+    fc_depthwise sums = {.rows = u->rows,
+                         .channels = 1,
+                         .results = p->results,
+                         .weight_step = (1 + p->entries) * lanes,
+                         .source_group = p->group_stride,
+                         .output_channel = p->output_strides.channel_stride,
+                         .stride = v->stride,
                          .source_pitch = p->pitch,
                          .source_step = lanes,
                          .output_pitch = p->tile_pitch,
@@ -100,27 +107,47 @@ static void merge(const sums_job* job, const fc_depthwise_unit* u, const char* t
     p->kernels->depthwise_merge(&merge, tiles, output);
 }
 
+/* Channel by channel where residues are to be merged; `scratch` begins with the slab. */
+static void run_tiles(const sums_job* job, const fc_depthwise_unit* u, fc_depthwise* sums,
+                      const char* scratch, int64_t count, char* output) {
+    const fc_depthwise_plan* p = &job->plan;
+    const char *packed = scratch + p->slab_bytes, *slab = scratch;
+    char* tiles = (char*)packed + p->packed_bytes;
+    for (int64_t m = 0; m < count; m++) {
+        for (int64_t t = 0; t < p->tiles; t++)
+            run_pair(job, t, sums, packed + m * sums->weight_step * p->element, slab,
+                     tiles + t * p->tile_stride * p->element);
+        merge(job, u, tiles, sums->room - m * sums->room_step,
+              output + m * sums->output_channel * p->element);
+        if ((m + 1) % p->results == 0) slab += p->group_stride * p->element;
+    }
+}
+
 /* `end`: the output of this task ends there; what lies between is its own, still to be written. */
 static void run_unit(const sums_job* job, const fc_depthwise_unit* u, int64_t end, char* scratch) {
     const fc_depthwise_plan* p = &job->plan;
-    char *packed = scratch + p->slab_bytes, *tiles = packed + p->packed_bytes;
+    char* packed = scratch + p->slab_bytes;
     fc_depthwise_fill_slab(p, u, job->source, scratch);
     fc_depthwise sums = sums_of(job, u);
-    const int64_t results = p->conv->channels_last ? 1 : p->results;
-    const int64_t row = output_row(p, u->first_row), last = output_row(p, u->first_row + u->rows);
-    for (int64_t m = 0; m < results; m++) {
+    const int last = p->conv->channels_last, whole = p->row_blocks == 1;
+    const int64_t row = output_row(p, u->first_row), below = output_row(p, u->first_row + u->rows);
+    sums.room_step = whole ? sums.output_channel : 0;
+    /* more channels than fit at once are those of one group */
+    for (int64_t m = 0; m < u->channels; m += FC_DEPTHWISE_CHANNELS) {
+        const int64_t count = fc_min(FC_DEPTHWISE_CHANNELS, u->channels - m);
         const int64_t at = u->image * p->output_strides.batch_stride +
-                           (u->first_channel + m) * p->output_strides.channel_stride +
+                           (u->first_channel + m) * sums.output_channel +
                            row * p->output_strides.row_stride;
         char* output = job->output + at * p->element;
-        sums.room = p->conv->channels_last ? 0
-                    : p->row_blocks == 1   ? end - at
-                                           : (last - row) * p->output_strides.row_stride;
-        pack(job, u, m, packed);
-        if (!p->tiles) run_pair(job, u, 0, &sums, packed, scratch, output);
-        for (int64_t t = 0; t < p->tiles; t++)
-            run_pair(job, u, t, &sums, packed, scratch, tiles + t * p->tile_stride * p->element);
-        if (p->tiles) merge(job, u, tiles, sums.room, output);
+        sums.room = last ? 0 : whole ? end - at : (below - row) * p->output_strides.row_stride;
+        pack(job, u, m, count, packed);
+        if (p->tiles) {
+            sums.channels = 1;
+            run_tiles(job, u, &sums, scratch, last ? 1 : count, output);
+            continue;
+        }
+        sums.channels = last ? 1 : count;
+        run_pair(job, 0, &sums, packed, scratch, output);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Depthwise and small-group convolutions: what their passes share.
  *
- * A unit of work is a block of rows of one image for a block of channels: one group (NCHW, lanes
+ * A unit of work is a block of rows of one image for a block of channels: a few groups (NCHW, lanes
  * along the rows), or as many output channels as a vector holds (NHWC, lanes across channels; where
  * groups are wider than one channel, each lane gets the input of its own group). It fills a slab of
  * scratch with the input rows and their padding, then runs the depthwise kernels on it.
@@ -40,11 +40,11 @@ typedef struct {
     fc_strides source_strides, output_strides;
     fc_depthwise_axis axis[2];
 
-    int64_t blocks, lanes; /* of channels; lanes of a vector that a block uses */
-    int together;          /* a block's input channels lie within one vector */
+    int64_t blocks, groups, lanes; /* of channels; groups of one (NCHW) or lanes that it uses */
+    int together;                  /* a block's input channels lie within one vector */
     int64_t rows, row_blocks;
-    int64_t cols, pitch, phases, phase_stride, channel_stride; /* of the slab */
-    int64_t entries;                                           /* weights of one result channel */
+    int64_t cols, pitch, phases, phase_stride, channel_stride, group_stride; /* of the slab */
+    int64_t entries;                        /* weights of one result channel */
     int64_t tile_pitch, tile_stride, tiles; /* 0 tiles: sums go straight to the output */
     size_t slab_bytes, packed_bytes, tile_bytes;
 
@@ -52,7 +52,10 @@ typedef struct {
     int32_t *index, *offset;
 } fc_depthwise_plan;
 
-enum { FC_DEPTHWISE_LANES = 16 }; /* of the widest vector */
+enum {
+    FC_DEPTHWISE_LANES = 16,    /* of the widest vector */
+    FC_DEPTHWISE_CHANNELS = 32, /* of a unit with several groups */
+};
 
 /* Where one unit is. */
 typedef struct {

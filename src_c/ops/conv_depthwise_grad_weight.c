@@ -25,7 +25,7 @@ static weight_job job_of(const fc_depthwise_plan* plan) {
     const fc_depthwise_plan* p = &job.plan;
     const int64_t lanes = p->kernels->lanes, cols = p->axis[1].positions;
     const int last = p->conv->channels_last;
-    job.results = last ? 1 : p->results;
+    job.results = last ? 1 : p->groups * p->results;
     job.grad_cols = last ? cols * lanes : fc_ceil_div(cols, lanes) * lanes;
     job.sums_bytes = (size_t)((last ? 1 : 2) * p->entries * lanes * p->element);
     job.grad_bytes = fc_align((size_t)((p->rows * job.grad_cols + lanes) * p->element));
@@ -73,7 +73,7 @@ static grad_rows rows_of(const weight_job* job, const fc_depthwise_unit* u, int6
                                     .pitch = job->grad_cols,
                                     .phases = 1,
                                     .room = room,
-                                    .reduced = 1,
+                                    .channels = 1,
                                     .lane = own,
                                     .together = 1};
     (last ? p->kernels->depthwise_fill_lanes : p->kernels->depthwise_fill_rows)(&fill, from,
@@ -113,7 +113,7 @@ static void finish(const weight_job* job, const fc_depthwise_unit* u, const char
     const fc_depthwise_plan* p = &job->plan;
     const int alike = !p->conv->channels_last;
     int64_t base[FC_DEPTHWISE_LANES];
-    for (int64_t m = 0; m < job->results; m++) {
+    for (int64_t m = 0; m < (alike ? u->channels : 1); m++) {
         for (int64_t l = 0; l < (alike ? 1 : u->channels); l++)
             base[l] = (u->first_channel + m + l) * p->entries;
         p->kernels->depthwise_unpack(p->entries, p->index, base, alike,
@@ -138,9 +138,10 @@ static fc_status run_task(void* context, int64_t index) {
             const int64_t image = i / p->row_blocks, part = i % p->row_blocks;
             unit = fc_depthwise_locate(p, (image * p->blocks + block) * p->row_blocks + part);
             fc_depthwise_fill_slab(p, &unit, job->input, slab);
-            for (int64_t m = 0; m < job->results; m++) {
+            for (int64_t m = 0; m < (p->conv->channels_last ? 1 : unit.channels); m++) {
                 const grad_rows rows = rows_of(job, &unit, m, grads);
-                multiply(job, &unit, slab, &rows, sums + (size_t)m * job->sums_bytes);
+                const char* source = slab + m / p->results * p->group_stride * p->element;
+                multiply(job, &unit, source, &rows, sums + (size_t)m * job->sums_bytes);
             }
         }
         finish(job, &unit, sums, job->sums + run * fc_weight_size(p->conv) * p->element);

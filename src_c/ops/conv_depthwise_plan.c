@@ -33,10 +33,17 @@ static fc_depthwise_axis plan_axis(const fc_conv2d* conv, int axis, int backward
                                .before = padding % stride};
 }
 
+static void cut_groups(fc_depthwise_plan* p, int64_t most) {
+    p->groups = fc_ceil_div(p->conv->groups, fc_ceil_div(p->conv->groups, most));
+    p->blocks = fc_ceil_div(p->conv->groups, p->groups);
+}
+
 static void choose_lanes(fc_depthwise_plan* p) {
     const int64_t lanes = p->kernels->lanes;
-    p->blocks = p->conv->groups;
-    if (!p->conv->channels_last) return;
+    if (!p->conv->channels_last) {
+        cut_groups(p, 1);
+        return;
+    }
     const int64_t groups = lanes / fc_max(p->reduced, p->results); /* of a vector */
     p->together = groups > 0;
     p->lanes = groups > 0 ? groups * p->results : lanes;
@@ -60,6 +67,12 @@ static void choose_rows(fc_depthwise_plan* p) {
     const int64_t line = p->reduced * p->phases * p->pitch * p->element;
     const int64_t fit = (p->conv->channels_last ? LANE_BYTES : ROW_BYTES) / line - v->reach;
     cut_rows(p, fc_max(LEAST_ROWS, fit / v->stride));
+    if (p->conv->channels_last || p->row_blocks > 1) return;
+    /* several groups of small images: their slabs and weights */
+    const int64_t lines = (v->positions - 1) * v->stride + v->reach + 1;
+    const int64_t weights = p->results * (p->entries + 1) * p->kernels->lanes * p->element;
+    const int64_t several = ROW_BYTES / (lines * line + weights);
+    cut_groups(p, fc_max(1, fc_min(several, FC_DEPTHWISE_CHANNELS / p->results)));
 }
 
 static void layout_scratch(fc_depthwise_plan* p) {
@@ -68,8 +81,12 @@ static void layout_scratch(fc_depthwise_plan* p) {
     const int64_t lines = (p->rows - 1) * v->stride + v->reach + 1;
     p->phase_stride = lines * p->pitch;
     p->channel_stride = p->phases * p->phase_stride;
-    p->slab_bytes = fc_align((size_t)((p->reduced * p->channel_stride + slack) * p->element));
-    p->packed_bytes = fc_align((size_t)((p->entries + 1) * lanes * p->element));
+    p->group_stride = p->reduced * p->channel_stride;
+    const int64_t groups = p->conv->channels_last ? 1 : p->groups;
+    const int64_t packed =
+        p->conv->channels_last ? 1 : fc_min(groups * p->results, FC_DEPTHWISE_CHANNELS);
+    p->slab_bytes = fc_align((size_t)((groups * p->group_stride + slack) * p->element));
+    p->packed_bytes = fc_align((size_t)(packed * (p->entries + 1) * lanes * p->element));
     const int64_t vectors =
         p->conv->channels_last ? h->positions : fc_ceil_div(h->positions, lanes);
     p->tile_pitch = vectors * lanes;
@@ -79,10 +96,12 @@ static void layout_scratch(fc_depthwise_plan* p) {
 }
 
 void fc_depthwise_share(fc_depthwise_plan* p) {
-    const int64_t units = p->conv->batch * p->blocks;
     const int64_t wanted = 3 * (int64_t)fc_threads_for(fc_depthwise_work(p));
-    if (wanted == 3 || units * p->row_blocks >= wanted) return;
-    cut_rows(p, fc_max(LEAST_ROWS / 2, p->axis[0].positions * units / wanted));
+    if (wanted == 3 || p->conv->batch * p->blocks * p->row_blocks >= wanted) return;
+    if (!p->conv->channels_last)
+        cut_groups(p, fc_max(1, p->conv->groups * p->conv->batch / wanted));
+    const int64_t units = p->conv->batch * p->blocks;
+    if (units < wanted) cut_rows(p, fc_max(LEAST_ROWS / 2, p->axis[0].positions * units / wanted));
     layout_scratch(p);
 }
 
@@ -224,9 +243,10 @@ fc_depthwise_unit fc_depthwise_locate(const fc_depthwise_plan* p, int64_t index)
                            .image = index / p->row_blocks / p->blocks};
     u.rows = fc_min(p->rows, p->axis[0].positions - u.first_row);
     if (!p->conv->channels_last) {
-        u.first_channel = u.block * p->results;
-        u.channels = p->results;
-        u.source_channel = u.block * p->reduced;
+        const int64_t first = u.block * p->groups;
+        u.first_channel = first * p->results;
+        u.channels = fc_min(p->groups, p->conv->groups - first) * p->results;
+        u.source_channel = first * p->reduced;
         return u;
     }
     u.first_channel = u.block * p->lanes;
@@ -253,7 +273,8 @@ void fc_depthwise_fill_slab(const fc_depthwise_plan* p, const fc_depthwise_unit*
                               .pitch = p->pitch,
                               .phases = p->phases,
                               .phase_stride = p->phase_stride,
-                              .reduced = p->reduced,
+                              .channels = p->reduced,
+                              .image_channel = p->source_strides.channel_stride,
                               .channel_stride = p->channel_stride,
                               .lane = u->lane,
                               .together = p->together};
@@ -264,10 +285,6 @@ void fc_depthwise_fill_slab(const fc_depthwise_plan* p, const fc_depthwise_unit*
         p->kernels->depthwise_fill_lanes(&fill, source + at * p->element, slab);
         return;
     }
-    for (int64_t c = 0; c < p->reduced; c++) {
-        const int64_t skip = c * p->source_strides.channel_stride;
-        fill.room = size - at - skip;
-        p->kernels->depthwise_fill_rows(&fill, source + (at + skip) * p->element,
-                                        slab + c * p->channel_stride * p->element);
-    }
+    fill.channels = u->channels / p->results * p->reduced;
+    p->kernels->depthwise_fill_rows(&fill, source + at * p->element, slab);
 }
