@@ -3,7 +3,7 @@
 #include "conv_depthwise.h"
 #include <string.h>
 
-enum { TASK_WORK = 200000 }; /* FMAs, at least, unless threads would have too few tasks */
+enum { TASK_WORK = 1000000 }; /* FMAs, at least, unless threads would have too few tasks */
 
 typedef struct {
     fc_depthwise_plan plan;

@@ -4,7 +4,8 @@
 enum {
     ROW_BYTES = 32 << 10,   /* a slab of rows: L1 */
     LANE_BYTES = 128 << 10, /* of vectors a pixel: L2; a window's rows of it, L1 */
-    LEAST_ROWS = 8,         /* a tile of the kernels */
+    TILE_ROWS = 14,
+    LEAST_ROWS = 7, /* half a tile of the kernels */
     SMALL_GROUP = 8,
     MOST_TABLE = 1 << 16, /* entries of the tables of taps, and pairs of residues */
 };
@@ -53,6 +54,8 @@ static void choose_lanes(fc_depthwise_plan* p) {
 static void cut_rows(fc_depthwise_plan* p, int64_t most) {
     const int64_t positions = p->axis[0].positions;
     p->rows = fc_ceil_div(positions, fc_ceil_div(positions, most));
+    if (p->rows < positions && p->rows % TILE_ROWS) /* whole tiles, where that is no great loss */
+        p->rows = p->rows > TILE_ROWS ? p->rows / TILE_ROWS * TILE_ROWS : fc_min(most, LEAST_ROWS);
     p->row_blocks = fc_ceil_div(positions, p->rows);
 }
 
@@ -79,7 +82,7 @@ static void layout_scratch(fc_depthwise_plan* p) {
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
     const int64_t lanes = p->kernels->lanes, slack = 4 * lanes;
     const int64_t lines = (p->rows - 1) * v->stride + v->reach + 1;
-    p->phase_stride = lines * p->pitch;
+    p->phase_stride = lines * p->pitch + 2 * lanes; /* rows may end in a vector of zeros */
     p->channel_stride = p->phases * p->phase_stride;
     p->group_stride = p->reduced * p->channel_stride;
     const int64_t groups = p->conv->channels_last ? 1 : p->groups;
@@ -101,7 +104,7 @@ void fc_depthwise_share(fc_depthwise_plan* p) {
     if (!p->conv->channels_last)
         cut_groups(p, fc_max(1, p->conv->groups * p->conv->batch / wanted));
     const int64_t units = p->conv->batch * p->blocks;
-    if (units < wanted) cut_rows(p, fc_max(LEAST_ROWS / 2, p->axis[0].positions * units / wanted));
+    if (units < wanted) cut_rows(p, fc_max(LEAST_ROWS, p->axis[0].positions * units / wanted));
     layout_scratch(p);
 }
 
