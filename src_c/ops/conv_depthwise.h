@@ -40,11 +40,14 @@ typedef struct {
     fc_strides source_strides, output_strides;
     fc_depthwise_axis axis[2];
 
-    int64_t blocks, groups, lanes; /* of channels; groups of one (NCHW) or lanes that it uses */
-    int together;                  /* a block's input channels lie within one vector */
+    int64_t lanes;                 /* of a vector, that are used */
+    int64_t parts, groups, blocks; /* groups (NCHW) or vectors (NHWC): all, a block's; blocks */
+    int together;                  /* the input channels of a vector lie within one vector */
     int64_t rows, row_blocks;
     int64_t cols, pitch, phases, phase_stride, channel_stride, group_stride; /* of the slab */
-    int64_t entries;                        /* weights of one result channel */
+    int64_t col_step;       /* of the slab, or of the image, by lanes: to the next column */
+    int64_t weight_step[2]; /* from one tap of the kernel to the next, along either axis */
+    int64_t entries;        /* weights of one result channel */
     int64_t tile_pitch, tile_stride, tiles; /* 0 tiles: sums go straight to the output */
     size_t slab_bytes, packed_bytes, tile_bytes;
 
@@ -78,7 +81,30 @@ fc_status fc_depthwise_tables(fc_depthwise_plan* plan);
 fc_depthwise_unit fc_depthwise_locate(const fc_depthwise_plan* plan, int64_t index);
 void fc_depthwise_fill_slab(const fc_depthwise_plan* plan, const fc_depthwise_unit* unit,
                             const char* source, char* slab);
+/* How many taps have this residue, the least shift of one, and what the next ones add to it. */
+typedef struct {
+    int64_t taps, first, step;
+} fc_depthwise_shifts;
+fc_depthwise_shifts fc_depthwise_shifts_of(const fc_depthwise_plan* plan, int axis,
+                                           int64_t residue);
 int64_t fc_depthwise_grad_weight_bytes(const fc_depthwise_plan* plan);
+
+/* What the passes that compute an image share, and how they are run on slabs. */
+typedef struct {
+    fc_depthwise_plan plan;
+    const char *source, *weight, *bias;
+    char* output;
+    int relu;
+} fc_depthwise_job;
+/* The start of the sums, then the weights, as vectors: of `count` output channels from `first` on
+ * or, NHWC, of a channel a lane. */
+void fc_depthwise_pack(const fc_depthwise_job* job, int64_t first, int64_t count, char* packed);
+
+/* Straight from the pixels of an NHWC image (conv_depthwise_pixels.c). */
+int fc_depthwise_pixels_can(const fc_conv2d* conv, fc_dtype dtype, int backward);
+int64_t fc_depthwise_pixels_bytes(const fc_conv2d* conv, fc_dtype dtype);
+fc_status fc_depthwise_pixels(const fc_conv2d* conv, fc_dtype dtype, int backward,
+                              const fc_depthwise_job* arrays);
 
 fc_status fc_depthwise_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                const void* weight, const void* bias, int relu, void* output);

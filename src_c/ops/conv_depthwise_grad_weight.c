@@ -25,7 +25,7 @@ static weight_job job_of(const fc_depthwise_plan* plan) {
     const fc_depthwise_plan* p = &job.plan;
     const int64_t lanes = p->kernels->lanes, cols = p->axis[1].positions;
     const int last = p->conv->channels_last;
-    job.results = last ? 1 : p->groups * p->results;
+    job.results = p->groups * (last ? 1 : p->results);
     job.grad_cols = last ? cols * lanes : fc_ceil_div(cols, lanes) * lanes;
     job.sums_bytes = (size_t)((last ? 1 : 2) * p->entries * lanes * p->element);
     job.grad_bytes = fc_align((size_t)((p->rows * job.grad_cols + lanes) * p->element));
@@ -52,9 +52,10 @@ static grad_rows rows_of(const weight_job* job, const fc_depthwise_unit* u, int6
     const fc_depthwise_plan* p = &job->plan;
     const fc_strides* s = &p->output_strides;
     const int64_t lanes = p->kernels->lanes, cols = p->axis[1].positions;
-    const int64_t at = u->image * s->batch_stride +
-                       (u->first_channel + result) * s->channel_stride +
-                       u->first_row * s->row_stride;
+    const int64_t at =
+        u->image * s->batch_stride +
+        (u->first_channel + result * (p->conv->channels_last ? p->lanes : 1)) * s->channel_stride +
+        u->first_row * s->row_stride;
     const int64_t room = p->conv->batch * s->batch_stride - at;
     const int last = p->conv->channels_last;
     const int64_t reach = last ? (cols - 1) * s->col_stride + lanes : job->grad_cols;
@@ -74,6 +75,8 @@ static grad_rows rows_of(const weight_job* job, const fc_depthwise_unit* u, int6
                                     .phases = 1,
                                     .room = room,
                                     .channels = 1,
+                                    .vectors = 1,
+                                    .vector_channels = lanes,
                                     .lane = own,
                                     .together = 1};
     (last ? p->kernels->depthwise_fill_lanes : p->kernels->depthwise_fill_rows)(&fill, from,
@@ -111,13 +114,15 @@ static void multiply(const weight_job* job, const fc_depthwise_unit* u, const ch
 static void finish(const weight_job* job, const fc_depthwise_unit* u, const char* sums,
                    char* result) {
     const fc_depthwise_plan* p = &job->plan;
-    const int alike = !p->conv->channels_last;
+    const int last = p->conv->channels_last;
+    const int64_t width = last ? p->lanes : 1;
     int64_t base[FC_DEPTHWISE_LANES];
-    for (int64_t m = 0; m < (alike ? u->channels : 1); m++) {
-        for (int64_t l = 0; l < (alike ? 1 : u->channels); l++)
-            base[l] = (u->first_channel + m + l) * p->entries;
-        p->kernels->depthwise_unpack(p->entries, p->index, base, alike,
-                                     alike ? p->axis[1].positions % p->kernels->lanes : u->channels,
+    for (int64_t m = 0; m * width < u->channels; m++) {
+        const int64_t lanes = fc_min(width, u->channels - m * width);
+        for (int64_t l = 0; l < lanes; l++)
+            base[l] = (u->first_channel + m * width + l) * p->entries;
+        p->kernels->depthwise_unpack(p->entries, p->index, base, !last,
+                                     last ? lanes : p->axis[1].positions % p->kernels->lanes,
                                      sums + (size_t)m * job->sums_bytes, result);
     }
 }
@@ -135,13 +140,15 @@ static fc_status run_task(void* context, int64_t index) {
         memset(sums, 0, job->sums_bytes * (size_t)job->results);
         for (int64_t i = run * job->units / job->runs; i < (run + 1) * job->units / job->runs;
              i++) {
-            const int64_t image = i / p->row_blocks, part = i % p->row_blocks;
-            unit = fc_depthwise_locate(p, (image * p->blocks + block) * p->row_blocks + part);
+            const int64_t image = i / p->row_blocks, rows = i % p->row_blocks;
+            unit = fc_depthwise_locate(p, (image * p->blocks + block) * p->row_blocks + rows);
             fc_depthwise_fill_slab(p, &unit, job->input, slab);
-            for (int64_t m = 0; m < (p->conv->channels_last ? 1 : unit.channels); m++) {
-                const grad_rows rows = rows_of(job, &unit, m, grads);
-                const char* source = slab + m / p->results * p->group_stride * p->element;
-                multiply(job, &unit, source, &rows, sums + (size_t)m * job->sums_bytes);
+            const int64_t width = p->conv->channels_last ? p->lanes : 1;
+            for (int64_t m = 0; m * width < unit.channels; m++) {
+                const grad_rows grad = rows_of(job, &unit, m, grads);
+                const int64_t part = p->conv->channels_last ? m : m / p->results;
+                const char* source = slab + part * p->group_stride * p->element;
+                multiply(job, &unit, source, &grad, sums + (size_t)m * job->sums_bytes);
             }
         }
         finish(job, &unit, sums, job->sums + run * fc_weight_size(p->conv) * p->element);

@@ -3,10 +3,12 @@
 
 enum {
     ROW_BYTES = 32 << 10,   /* a slab of rows: L1 */
-    LANE_BYTES = 128 << 10, /* of vectors a pixel: L2; a window's rows of it, L1 */
+    LANE_BYTES = 256 << 10, /* of vectors a pixel: L2; a window's rows of one, L1 */
+    VECTORS = 8,            /* of a pixel, filled at once */
     TILE_ROWS = 14,
     LEAST_ROWS = 7, /* half a tile of the kernels */
     SMALL_GROUP = 8,
+    FEW_PAIRS = 9,        /* of channels in a group */
     MOST_TABLE = 1 << 16, /* entries of the tables of taps, and pairs of residues */
 };
 
@@ -34,21 +36,22 @@ static fc_depthwise_axis plan_axis(const fc_conv2d* conv, int axis, int backward
                                .before = padding % stride};
 }
 
-static void cut_groups(fc_depthwise_plan* p, int64_t most) {
-    p->groups = fc_ceil_div(p->conv->groups, fc_ceil_div(p->conv->groups, most));
-    p->blocks = fc_ceil_div(p->conv->groups, p->groups);
+/* Blocks of at most so many groups, or vectors of channels. */
+static void cut_channels(fc_depthwise_plan* p, int64_t most) {
+    p->groups = fc_ceil_div(p->parts, fc_ceil_div(p->parts, most));
+    p->blocks = fc_ceil_div(p->parts, p->groups);
 }
 
 static void choose_lanes(fc_depthwise_plan* p) {
     const int64_t lanes = p->kernels->lanes;
-    if (!p->conv->channels_last) {
-        cut_groups(p, 1);
-        return;
+    p->parts = p->conv->groups;
+    p->lanes = lanes;
+    if (p->conv->channels_last) {
+        const int64_t groups = lanes / fc_max(p->reduced, p->results); /* of a vector */
+        p->together = groups > 0;
+        p->lanes = groups > 0 ? groups * p->results : lanes;
+        p->parts = fc_ceil_div(p->output_channels, p->lanes);
     }
-    const int64_t groups = lanes / fc_max(p->reduced, p->results); /* of a vector */
-    p->together = groups > 0;
-    p->lanes = groups > 0 ? groups * p->results : lanes;
-    p->blocks = fc_ceil_div(p->output_channels, p->lanes);
 }
 
 static void cut_rows(fc_depthwise_plan* p, int64_t most) {
@@ -68,14 +71,20 @@ static void choose_rows(fc_depthwise_plan* p) {
                                      : h->positions + h->reach / h->stride;
     p->pitch = fc_ceil_div(p->cols * vector, p->kernels->lanes) * p->kernels->lanes;
     const int64_t line = p->reduced * p->phases * p->pitch * p->element;
-    const int64_t fit = (p->conv->channels_last ? LANE_BYTES : ROW_BYTES) / line - v->reach;
-    cut_rows(p, fc_max(LEAST_ROWS, fit / v->stride));
-    if (p->conv->channels_last || p->row_blocks > 1) return;
+    if (p->conv->channels_last) {
+        const int64_t least = (LEAST_ROWS - 1) * v->stride + v->reach + 1;
+        cut_channels(p, fc_max(1, fc_min(p->together ? VECTORS : 1, LANE_BYTES / (least * line))));
+        cut_rows(p, fc_max(LEAST_ROWS, (LANE_BYTES / (p->groups * line) - v->reach) / v->stride));
+        return;
+    }
+    cut_rows(p, fc_max(LEAST_ROWS, (ROW_BYTES / line - v->reach) / v->stride));
+    cut_channels(p, 1);
+    if (p->row_blocks > 1) return;
     /* several groups of small images: their slabs and weights */
     const int64_t lines = (v->positions - 1) * v->stride + v->reach + 1;
     const int64_t weights = p->results * (p->entries + 1) * p->kernels->lanes * p->element;
     const int64_t several = ROW_BYTES / (lines * line + weights);
-    cut_groups(p, fc_max(1, fc_min(several, FC_DEPTHWISE_CHANNELS / p->results)));
+    cut_channels(p, fc_max(1, fc_min(several, FC_DEPTHWISE_CHANNELS / p->results)));
 }
 
 static void layout_scratch(fc_depthwise_plan* p) {
@@ -85,10 +94,9 @@ static void layout_scratch(fc_depthwise_plan* p) {
     p->phase_stride = lines * p->pitch + 2 * lanes; /* rows may end in a vector of zeros */
     p->channel_stride = p->phases * p->phase_stride;
     p->group_stride = p->reduced * p->channel_stride;
-    const int64_t groups = p->conv->channels_last ? 1 : p->groups;
     const int64_t packed =
-        p->conv->channels_last ? 1 : fc_min(groups * p->results, FC_DEPTHWISE_CHANNELS);
-    p->slab_bytes = fc_align((size_t)((groups * p->group_stride + slack) * p->element));
+        p->conv->channels_last ? p->groups : fc_min(p->groups * p->results, FC_DEPTHWISE_CHANNELS);
+    p->slab_bytes = fc_align((size_t)((p->groups * p->group_stride + slack) * p->element));
     p->packed_bytes = fc_align((size_t)(packed * (p->entries + 1) * lanes * p->element));
     const int64_t vectors =
         p->conv->channels_last ? h->positions : fc_ceil_div(h->positions, lanes);
@@ -101,8 +109,7 @@ static void layout_scratch(fc_depthwise_plan* p) {
 void fc_depthwise_share(fc_depthwise_plan* p) {
     const int64_t wanted = 3 * (int64_t)fc_threads_for(fc_depthwise_work(p));
     if (wanted == 3 || p->conv->batch * p->blocks * p->row_blocks >= wanted) return;
-    if (!p->conv->channels_last)
-        cut_groups(p, fc_max(1, p->conv->groups * p->conv->batch / wanted));
+    cut_channels(p, fc_max(1, fc_min(p->groups, p->parts * p->conv->batch / wanted)));
     const int64_t units = p->conv->batch * p->blocks;
     if (units < wanted) cut_rows(p, fc_max(LEAST_ROWS, p->axis[0].positions * units / wanted));
     layout_scratch(p);
@@ -127,6 +134,9 @@ fc_depthwise_plan fc_depthwise_plan_of(const fc_conv2d* conv, fc_dtype dtype, in
                                         conv->channels_last);
     p.output_strides = fc_image_strides(p.output_channels, p.output_size[0], p.output_size[1],
                                         conv->channels_last);
+    p.weight_step[0] = conv->kernel_size[1];
+    p.weight_step[1] = 1;
+    p.col_step = p.kernels->lanes;
     p.entries = p.reduced * conv->kernel_size[0] * conv->kernel_size[1];
     choose_lanes(&p);
     choose_rows(&p);
@@ -135,14 +145,26 @@ fc_depthwise_plan fc_depthwise_plan_of(const fc_conv2d* conv, fc_dtype dtype, in
 }
 
 int64_t fc_depthwise_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (pass < 2 && fc_depthwise_pixels_can(conv, dtype, pass == 1))
+        return fc_depthwise_pixels_bytes(conv, dtype);
     const fc_depthwise_plan p = fc_depthwise_plan_of(conv, dtype, pass == 1);
     if (pass == 2) return fc_depthwise_grad_weight_bytes(&p);
     return (int64_t)(p.slab_bytes + p.packed_bytes + p.tile_bytes);
 }
 
-int fc_depthwise_can(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+/* In NCHW, groups of several channels on both sides keep the tap engine as busy, except where the
+ * stride would scatter its results over the gradient. */
+static int pays(const fc_conv2d* conv, int pass) {
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
-    if (conv->groups == 1 || (fc_min(in, out) > 1 && fc_max(in, out) > SMALL_GROUP)) return 0;
+    if (fc_min(in, out) == 1) return 1;
+    if (fc_max(in, out) > SMALL_GROUP) return 0;
+    return conv->channels_last || in * out <= FEW_PAIRS ||
+           (pass == 1 && fc_max(conv->stride[0], conv->stride[1]) > 1);
+}
+
+int fc_depthwise_can(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (conv->groups == 1 || !pays(conv, pass)) return 0;
+    const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
     const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
     if (taps * fc_max(in, out) > MOST_TABLE || conv->stride[0] * conv->stride[1] > MOST_TABLE)
         return 0;
@@ -165,18 +187,16 @@ static int64_t tap_of(const fc_depthwise_plan* p, int axis, int64_t number) {
     return p->backward ? p->conv->kernel_size[axis] - 1 - number : number;
 }
 
-/* Taps of a residue of axis 0 if kernels can slide along them, 1 if not; *first: the least. */
-static int64_t sliding_taps(const fc_depthwise_plan* p, int64_t residue, int64_t* first) {
-    int64_t taps = 0, last = 0;
-    for (int64_t n = 0; n < p->conv->kernel_size[0]; n++) {
-        const int64_t tap = tap_of(p, 0, n), shift = shift_of(p, 0, tap);
-        if (residue_of(p, 0, tap) != residue) continue;
-        if (taps == 0) *first = n;
-        if (taps > 0 && shift != last + 1) return 1;
-        last = shift;
-        taps++;
+fc_depthwise_shifts fc_depthwise_shifts_of(const fc_depthwise_plan* p, int axis, int64_t residue) {
+    fc_depthwise_shifts shifts = {.step = 1};
+    for (int64_t n = 0; n < p->conv->kernel_size[axis]; n++) {
+        const int64_t tap = tap_of(p, axis, n);
+        if (residue_of(p, axis, tap) != residue) continue;
+        if (shifts.taps == 0) shifts.first = shift_of(p, axis, tap);
+        if (shifts.taps == 1) shifts.step = shift_of(p, axis, tap) - shifts.first;
+        shifts.taps++;
     }
-    return fc_depthwise_slides(taps, p->axis[0].stride) ? taps : 1;
+    return shifts;
 }
 
 typedef struct {
@@ -194,13 +214,14 @@ static void add_place(const fc_depthwise_plan* p, int64_t channel, int64_t row, 
     const int64_t shift = shift_of(p, 1, along), stride = p->axis[1].stride;
     p->offset[end->offset++] =
         (int32_t)(channel * p->channel_stride + shift_of(p, 0, tap) * p->pitch +
-                  (conv->channels_last ? shift * p->kernels->lanes
+                  (conv->channels_last ? shift * p->col_step
                                        : shift % stride * p->phase_stride + shift / stride));
-    const int64_t base = channel * window * (p->backward ? channels : 1) + along;
+    const int64_t base =
+        channel * window * (p->backward ? channels : 1) + along * p->weight_step[1];
     for (int64_t n = row, found = 0; found < taps; n++) {
         const int64_t r = tap_of(p, 0, n);
         if (residue_of(p, 0, r) != residue_of(p, 0, tap)) continue;
-        p->index[end->entry++] = (int32_t)(base + r * conv->kernel_size[1]);
+        p->index[end->entry++] = (int32_t)(base + r * p->weight_step[0]);
         found++;
     }
 }
@@ -208,14 +229,16 @@ static void add_place(const fc_depthwise_plan* p, int64_t channel, int64_t row, 
 static void add_pair(const fc_depthwise_plan* p, int64_t row_residue, int64_t col_residue,
                      table_end* end) {
     fc_depthwise_pair* pair = &p->pair[row_residue * p->axis[1].residues + col_residue];
-    int64_t first = 0;
-    pair->taps = sliding_taps(p, row_residue, &first);
+    const fc_depthwise_shifts rows = fc_depthwise_shifts_of(p, 0, row_residue);
+    const int slides = rows.step == 1 && fc_depthwise_slides(rows.taps, p->axis[0].stride);
+    pair->taps = slides ? rows.taps : 1;
     pair->first_entry = end->entry;
     pair->first_offset = end->offset;
     for (int64_t c = 0; c < p->reduced; c++)
         for (int64_t m = 0; m < p->conv->kernel_size[0]; m++) {
-            if (pair->taps > 1 ? m != first : residue_of(p, 0, tap_of(p, 0, m)) != row_residue)
-                continue;
+            const int64_t tap = tap_of(p, 0, m);
+            if (residue_of(p, 0, tap) != row_residue) continue;
+            if (slides && shift_of(p, 0, tap) != rows.first) continue;
             for (int64_t n = 0; n < p->conv->kernel_size[1]; n++)
                 if (residue_of(p, 1, tap_of(p, 1, n)) == col_residue)
                     add_place(p, c, m, n, pair->taps, end);
@@ -252,10 +275,10 @@ fc_depthwise_unit fc_depthwise_locate(const fc_depthwise_plan* p, int64_t index)
         u.source_channel = first * p->reduced;
         return u;
     }
-    u.first_channel = u.block * p->lanes;
-    u.channels = fc_min(p->lanes, p->output_channels - u.first_channel);
+    u.first_channel = u.block * p->groups * p->lanes;
+    u.channels = fc_min(p->groups * p->lanes, p->output_channels - u.first_channel);
     u.source_channel = u.first_channel / p->results * p->reduced;
-    for (int64_t l = 0; l < u.channels; l++)
+    for (int64_t l = 0; l < fc_min(p->lanes, u.channels); l++)
         u.lane[l] = (int32_t)((u.first_channel + l) / p->results * p->reduced - u.source_channel);
     return u;
 }
@@ -279,6 +302,9 @@ void fc_depthwise_fill_slab(const fc_depthwise_plan* p, const fc_depthwise_unit*
                               .channels = p->reduced,
                               .image_channel = p->source_strides.channel_stride,
                               .channel_stride = p->channel_stride,
+                              .vectors = fc_ceil_div(u->channels, p->lanes),
+                              .vector_channels = p->lanes / p->results * p->reduced,
+                              .vector_stride = p->group_stride,
                               .lane = u->lane,
                               .together = p->together};
     const int64_t at = u->image * p->source_strides.batch_stride +
