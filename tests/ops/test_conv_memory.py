@@ -11,6 +11,7 @@ NAMES = [
     "one pixel", "lenet first", "lenet second", "odd everything", "stride three of one", "depthwise",
     "grouped", "more filters than a tile", "one by one", "wide", "tall", "large kernel",
     "small images, big batch",
+    *(name for name in CASES if name.startswith(("depthwise ", "groups of "))),
 ]  # fmt: skip
 
 
