@@ -136,22 +136,23 @@ def test_error_is_within_the_documented_bound(name, algorithm, dtype):
         check(*each)
 
 
-@pytest.mark.parametrize(
-    ("name", "algorithm"),
-    [
-        (name, algorithm)
-        for name, algorithm in PAIRS
-        if name in ("odd everything", "lenet second", "grouped", "many channels", "tiles cut short")
-    ],
-)
-def test_same_bits_for_any_number_of_threads(name, algorithm):
+#: Cases whose larger batch is worth several threads.
+THREADED = (
+    "odd everything", "lenet second", "grouped", "many channels", "tiles cut short", "depthwise",
+    "depthwise wide strided", "depthwise times two", "groups of four",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("name", "algorithm"), [pair for pair in PAIRS if pair[0] in THREADED])
+def test_same_bits_for_any_number_of_threads(name, algorithm, layout):
     case = CASES[name]
     generator = np.random.default_rng(4)
     # a batch large enough to be worth more than one thread
     shape = (24, *case.input[1:])
-    x = generator.standard_normal(shape).astype(np.float32)
+    x = to_layout(generator.standard_normal(shape).astype(np.float32), layout)
     w = generator.standard_normal(case.weight).astype(np.float32)
-    how = {"algorithm": algorithm, **case.options}
+    how = {"algorithm": algorithm, "layout": layout, **case.options}
     results = []
     for threads in (1, 2, 3, 8):
         with fc.num_threads(threads):
