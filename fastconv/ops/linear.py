@@ -50,23 +50,27 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
         )
     output = np.empty((*x.shape[:-1], w.shape[0]), x.dtype)
     if x.size and w.size:
-        core.forward(x, w, b, output)
+        core.forward(x, w, b, False, output)
     else:
         output[...] = 0 if b is None else b
     return restore(output, input)
 
 
 def _grad_input(grad: Array, x: Array, w: Array) -> Array:
-    result = np.zeros(x.shape, x.dtype)
+    result = np.empty(x.shape, x.dtype)
     if grad.size and result.size:
         core.grad_input(grad, w, result)
+    else:
+        result[...] = 0
     return result
 
 
 def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
-    result = np.zeros(w.shape, x.dtype)
+    result = np.empty(w.shape, x.dtype)
     if grad.size and result.size:
         core.grad_weight(x, grad, result)
+    else:
+        result[...] = 0
     return result
 
 
