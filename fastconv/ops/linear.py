@@ -1,4 +1,4 @@
-"""The fully connected layer: a product with the weights, on the convolution's kernels."""
+"""The fully connected layer: a product with the weights, and two more for its gradients."""
 
 from typing import Any, NamedTuple
 

@@ -26,7 +26,6 @@ typedef struct {
     int64_t rows, columns; /* of a task */
     int64_t row_tasks, column_tasks;
     fc_panels panels;
-    int pack_a;
 } fc_gemm_job;
 
 static inline int64_t fc_gemm_depth(const fc_gemm_job* job, int64_t batch) {
@@ -73,7 +72,7 @@ typedef struct {
 void fc_gemm_pack_block(const fc_gemm_job* job, const fc_gemm_block* block, char* packed);
 fc_status fc_gemm_pack_all(const fc_gemm_job* job, char* packed);
 
-/* gemm_blocks.c: needs chunk to pack_a. gemm_skinny.c: rows of dot products (b transposed, k of at
+/* gemm_blocks.c (plan_chunks first); gemm_skinny.c: rows of dot products (b transposed, k of at
  * least a vector), sums of rows (b plain, a few rows of a, n of at least a vector). */
 void fc_gemm_plan_chunks(fc_gemm_job* job);
 fc_status fc_gemm_by_blocks(fc_gemm_job* job);

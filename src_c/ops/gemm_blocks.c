@@ -7,7 +7,6 @@
  *
  * Where every task would pack the same panels, they are packed for all beforehand. */
 #include "gemm.h"
-#include <string.h>
 
 enum {
     CHUNK = 2048,        /* bytes of a row of a: one chunk of depth */
@@ -17,11 +16,11 @@ enum {
     IN_CACHE = 256 << 10 /* bytes of b that may be read again and again where they lie */
 };
 
-/* How a tile finds its rows of a. */
+/* How a tile finds its rows of a: where they lie, always. Copies of them cost more than they gave,
+ * even where all rows of a tile fall into the same sets of the cache. */
 typedef struct {
     const char* at;
     int64_t row, depth; /* strides; by rows depth is 1, by columns row is 1 */
-    int64_t tile;       /* from tile to tile if they are packed, else 0 */
 } rows_of_a;
 
 /* A task's block of c: where it lies, or (transposed) where it is gathered. */
@@ -40,10 +39,6 @@ void fc_gemm_plan_chunks(fc_gemm_job* job) {
     job->chunk = fc_ceil_div(job->p.k, job->chunks);
 }
 
-static int same_sets(int64_t stride, const fc_gemm_job* job) {
-    return stride * job->element % 4096 == 0;
-}
-
 static void plan(fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
     const fc_kernels_of_type* k = job->kernels;
@@ -56,46 +51,22 @@ static void plan(fc_gemm_job* job) {
     const int64_t even = fc_ceil_div(fc_ceil_div(p->n, pieces), panel) * panel;
     job->columns = fc_min(most, fc_max(even, fc_ceil_div(LEAST_COLUMNS, panel) * panel));
     job->column_tasks = fc_ceil_div(p->n, job->columns);
-    job->pack_a = same_sets(p->lda, job) && job->chunk > 16 && p->m > 1;
     if (p->b_packed || job->transposed_c || (job->row_tasks > 1 && p->batch == 1))
         job->panels = FC_PANELS_SHARED;
     else if (!p->transpose_b && p->n >= k->lanes && p->k * p->n * e <= IN_CACHE &&
-             (!same_sets(p->ldb, job) || p->k <= 16 || p->m <= k->gemm_mr))
+             (p->ldb * e % 4096 != 0 || p->k <= 16 || p->m <= k->gemm_mr))
         job->panels = FC_PANELS_DIRECT;
     else
         job->panels = FC_PANELS_TASK;
 }
 
-static rows_of_a rows_at(const block* c, int64_t step, int64_t depth, char* packed) {
-    const fc_gemm_job* job = c->job;
-    const fc_matmul* p = &job->p;
+static rows_of_a rows_at(const block* c, int64_t step) {
+    const fc_matmul* p = &c->job->p;
     const fc_gemm_share* s = &c->share;
-    const int64_t e = job->element, lanes = job->kernels->lanes, mr = job->kernels->gemm_mr;
-    const char* a = job->a + s->batch * p->a_batch * e;
-    if (!p->transpose_a) {
-        a += (s->row * p->lda + step) * e;
-        if (!job->pack_a) return (rows_of_a){a, p->lda, 1, 0};
-        const int64_t pitch = fc_ceil_div(job->chunk, lanes) * lanes + lanes;
-        for (int64_t m = 0; m < s->rows; m++)
-            memcpy(packed + m * pitch * e, a + m * p->lda * e, (size_t)(depth * e));
-        return (rows_of_a){packed, pitch, 1, 0};
-    }
-    a += (step * p->lda + s->row) * e;
-    if (!job->pack_a) return (rows_of_a){a, 1, p->lda, 0};
-    const int64_t wide = fc_ceil_div(mr, lanes) * lanes, tiles = fc_ceil_div(s->rows, mr);
-    int64_t m = 0;
-    for (int64_t t = 0; t < tiles; t++) {
-        const int64_t size = fc_ceil_div(s->rows - m, tiles - t);
-        const fc_gemm_rows rows = {.depth = depth,
-                                   .columns = size,
-                                   .stride = p->lda,
-                                   .to_depth = wide,
-                                   .to_vector = lanes};
-        job->kernels->gemm_pack_rows(&rows, (depth - 1) * p->lda + size, a + m * e,
-                                     packed + t * job->chunk * wide * e);
-        m += size;
-    }
-    return (rows_of_a){packed, 1, wide, job->chunk * wide};
+    const char* a = c->job->a + s->batch * p->a_batch * c->job->element;
+    if (p->transpose_a)
+        return (rows_of_a){a + (step * p->lda + s->row) * c->job->element, 1, p->lda};
+    return (rows_of_a){a + (s->row * p->lda + step) * c->job->element, p->lda, 1};
 }
 
 /* Bias, addend and activation, where tiles are added to c in place. */
@@ -176,7 +147,7 @@ static void run_chunk(const block* c, int64_t depth, const rows_of_a* a, const c
     int64_t m = 0;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t rows = fc_ceil_div(c->share.rows - m, tiles - t);
-        const char* left = a->at + (a->tile ? t * a->tile : m * a->row) * e;
+        const char* left = a->at + m * a->row * e;
         run_tiles(c, &g, a, left, m, rows, b);
         m += rows;
     }
@@ -201,17 +172,13 @@ static columns_of_b columns_at(const block* c, int64_t chunk, int64_t depth, cha
 }
 
 typedef struct {
-    size_t a, b, tile, c;
+    size_t b, tile, c;
 } block_scratch;
 
 static block_scratch scratch_of(const fc_gemm_job* job) {
     const fc_kernels_of_type* k = job->kernels;
-    const int64_t e = job->element, wide = fc_ceil_div(k->gemm_mr, k->lanes) * k->lanes;
-    const int64_t by_rows = job->rows * (job->chunk + 2 * k->lanes);
-    const int64_t by_columns = (fc_ceil_div(job->rows, k->gemm_mr)) * job->chunk * wide;
-    const int64_t vectors = fc_ceil_div(job->columns, k->lanes);
+    const int64_t e = job->element, vectors = fc_ceil_div(job->columns, k->lanes);
     return (block_scratch){
-        .a = job->pack_a ? fc_align((size_t)(fc_max(by_rows, by_columns) * e)) : 0,
         .b = job->panels == FC_PANELS_TASK ? fc_align((size_t)(vectors * fc_gemm_pitch(job) * e))
                                            : 0,
         .tile = fc_align((size_t)(k->gemm_mr * k->gemm_nv * k->lanes * e)),
@@ -244,7 +211,7 @@ static fc_status block_task(void* context, int64_t index) {
     const fc_gemm_job* job = context;
     const fc_matmul* p = &job->p;
     const block_scratch sizes = scratch_of(job);
-    char* scratch = fc_workspace(FC_SLOT_TASK, sizes.a + sizes.b + sizes.tile + sizes.c);
+    char* scratch = fc_workspace(FC_SLOT_TASK, sizes.b + sizes.tile + sizes.c);
     if (!scratch) return FC_ERROR_MEMORY;
     const fc_gemm_share s = fc_gemm_share_of(job, index);
     const int64_t e = job->element, lanes = job->kernels->lanes;
@@ -252,7 +219,7 @@ static fc_status block_task(void* context, int64_t index) {
     block c = {.job = job,
                .share = s,
                .c = job->c + at,
-               .tile = scratch + sizes.a + sizes.b,
+               .tile = scratch + sizes.b,
                .c_row = p->ldc,
                .c_vector = lanes};
     if (job->bias) c.bias = job->bias + (p->bias_of_rows ? s.row : s.column) * e;
@@ -268,8 +235,8 @@ static fc_status block_task(void* context, int64_t index) {
         const int64_t step = chunk * job->chunk, size = fc_min(job->chunk, depth - step);
         c.first = chunk == 0 && !adds_to_c;
         c.last = step + size == depth;
-        const rows_of_a a = rows_at(&c, step, size, scratch);
-        const columns_of_b b = columns_at(&c, chunk, size, scratch + sizes.a);
+        const rows_of_a a = rows_at(&c, step);
+        const columns_of_b b = columns_at(&c, chunk, size, scratch);
         run_chunk(&c, size, &a, &b);
     }
     if (job->transposed_c) store_transposed(&c);
