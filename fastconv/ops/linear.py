@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._core import linear as core
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 class LinearGradients(NamedTuple):
@@ -29,13 +29,14 @@ def _operands(input: Any, weight: Any) -> tuple[Array, Array]:
     return x, w
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Array:
+def linear(input: Any, weight: Any, bias: Any = None, *, activation: str | None = None) -> Array:
     """Return input @ weight.T + bias (notes 004, eq. 4.5, 4.31).
 
     `input` (..., in_features), `weight` (out_features, in_features), `bias` (out_features,) or
     None -> (..., out_features); float32, float64 or float16, one dtype for all. Each sum of K =
-    in_features products is within (K + 2) u sum|x||w|, u = 2^-24 or 2^-53. TypeError, ValueError:
-    other dtypes, or shapes that do not fit each other.
+    in_features products is within (K + 2) u sum|x||w|, u = 2^-24 or 2^-53. `activation` "relu"
+    clips the result at zero on its way to memory. TypeError, ValueError: other dtypes, or shapes
+    that do not fit each other.
 
     Examples
     --------
@@ -48,16 +49,18 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
         raise ValueError(
             f"bias: expected shape {w.shape[:1]}, one for each output feature, got {b.shape}"
         )
-    output = np.empty((*x.shape[:-1], w.shape[0]), x.dtype)
+    if activation not in (None, "relu"):
+        raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
+    output = empty((*x.shape[:-1], w.shape[0]), x.dtype)
     if x.size and w.size:
-        core.forward(x, w, b, False, output)
+        core.forward(x, w, b, activation == "relu", output)
     else:
-        output[...] = 0 if b is None else b
+        output[...] = 0 if b is None else np.maximum(b, 0) if activation else b
     return restore(output, input)
 
 
 def _grad_input(grad: Array, x: Array, w: Array) -> Array:
-    result = np.empty(x.shape, x.dtype)
+    result = empty(x.shape, x.dtype)
     if grad.size and result.size:
         core.grad_input(grad, w, result)
     else:
@@ -66,7 +69,7 @@ def _grad_input(grad: Array, x: Array, w: Array) -> Array:
 
 
 def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
-    result = np.empty(w.shape, x.dtype)
+    result = empty(w.shape, x.dtype)
     if grad.size and result.size:
         core.grad_weight(x, grad, result)
     else:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastconv._core import matmul as core
 from fastconv.ops.arguments import as_bool
-from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, restore
+from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, empty, restore
 
 
 class MatmulGradients(NamedTuple):
@@ -124,18 +124,18 @@ def matmul(
     relu = activation == "relu"
     half = getattr(a, "dtype", None) == FLOAT16
     if out is None:
-        return restore(_run(left, right, transposed, np.empty(shape, left.dtype), offset, relu), a)
+        return restore(_run(left, right, transposed, empty(shape, left.dtype), offset, relu), a)
     inputs = (left, right) if offset is None else (left, right, offset)
     check_out(out, shape, FLOAT16 if half else left.dtype, *inputs)
     if half:
-        out[...] = _run(left, right, transposed, np.empty(shape, left.dtype), offset, relu)
+        out[...] = _run(left, right, transposed, empty(shape, left.dtype), offset, relu)
         return out
     return _run(left, right, transposed, out, offset, relu)
 
 
 def _product(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Array:
     shape = _output_shape(a, b, transpose_a, transpose_b)
-    return _run(a, b, (transpose_a, transpose_b), np.empty(shape, a.dtype))
+    return _run(a, b, (transpose_a, transpose_b), empty(shape, a.dtype))
 
 
 def _summed(gradient: Array, operand: Array) -> Array:

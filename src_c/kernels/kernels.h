@@ -80,6 +80,16 @@ typedef struct {
     int64_t vectors, last;
 } fc_gemm_stream;
 
+/* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
+ * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
+typedef struct {
+    int64_t items;
+    int64_t in_item, in_row, in_column;
+    int64_t out_item, out_row, out_column;
+    int accumulate; /* winograd_grad_weight: add to what is there */
+} fc_squares;
+typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
+
 typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void* output);
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
                                   const void* saved, void* grad_input);
@@ -185,6 +195,9 @@ typedef struct {
      */
     void (*pack_lanes)(const fc_lanes* lanes, int64_t room, const void* image, void* blocked);
     void (*unpack_lanes)(const fc_lanes* lanes, const void* blocked, const void* bias, void* image);
+
+    fc_squares_kernel winograd_input, winograd_output, winograd_weight;
+    fc_squares_kernel winograd_grad_output, winograd_grad_weight;
 
     /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
      * for j < width (sums.inc). */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    DOT_LEAST = 4,     /* rows below which nothing but dots is worth it */
+    DOT_MOST = 4,      /* rows of a that are worth nothing but dots */
     SWAP_MOST = 256,   /* rows of a that change places with b */
     PART = 4096,       /* steps of a part of a long sum, at least */
     PARTS = 8,         /* at most */
@@ -63,7 +63,7 @@ static fc_status run(fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
     const int64_t lanes = job->kernels->lanes;
     if (!p->b_packed && p->transpose_b && !p->transpose_a && p->k >= lanes &&
-        (p->m <= DOT_LEAST || p->m < lanes || p->n < lanes))
+        (p->m <= DOT_MOST || p->m < lanes || p->n < lanes))
         return fc_gemm_by_dots(job);
     if (!p->b_packed && !p->transpose_b && p->m <= FC_STREAM_ROWS && p->n >= lanes)
         return fc_gemm_by_streams(job);

@@ -12,6 +12,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [6.1e-07, 0.937, 1.45e-11, 4.31e-10, 0.0],
                 "grad_weight": [4.71e-07, 0.621, 2.3e-11, 0.0, 7.86e-11],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1e-10],
+                "grad_input": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1.2e-10],
+                "grad_weight": [2e-06, 0.9, 1.35e-11, 1.4e-10, 1e-10],
+            },
             "im2col": {
                 "forward": [2.26e-06, 0.87, 1.87e-11, 1.67e-10, 0.0],
                 "grad_input": [2.3e-06, 0.00405, 1.95e-11, 1.6e-10, 5.01e-11],
@@ -28,6 +33,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.71e-07, 0.937, 2.62e-11, 2.69e-10, 3.8e-10],
                 "grad_input": [4.73e-07, 0.865, 2.68e-11, 8.81e-10, 0.0],
                 "grad_weight": [4.76e-07, 0.692, 3.77e-11, 0.0, 2.47e-10],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2e-10],
+                "grad_input": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2.4e-10],
+                "grad_weight": [2e-06, 0.9, 2.7e-11, 2.8e-10, 2e-10],
             },
             "im2col": {
                 "forward": [2.32e-06, 0.947, 4.01e-11, 1.24e-10, 0.0],
@@ -48,6 +58,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [5.03e-07, 0.829, 2.22e-11, 4.38e-10, 0.0],
                 "grad_weight": [4.52e-07, 0.554, 3.11e-11, 0.0, 1.7e-10],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 2.25e-11, 2.34e-10, 1.8e-10],
+                "grad_input": [2e-06, 0.9, 2.25e-11, 2.34e-10, 2.16e-10],
+                "grad_weight": [2e-06, 0.9, 2.43e-11, 2.52e-10, 1.8e-10],
+            },
             "im2col": {
                 "forward": [2.14e-06, 0.847, 1.88e-11, 1.68e-10, 0.0],
                 "grad_input": [2.16e-06, 0.0144, 1.9e-11, 1.89e-10, 0.0],
@@ -64,6 +79,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.31e-07, 0.922, 4.47e-11, 3.78e-10, 9.25e-12],
                 "grad_input": [4.56e-07, 0.866, 4.32e-11, 8.6e-10, 0.0],
                 "grad_weight": [4.34e-07, 0.647, 5.89e-11, 2.15e-10, 2.61e-10],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 4.5e-11, 4.68e-10, 3.6e-10],
+                "grad_input": [2e-06, 0.9, 4.5e-11, 4.68e-10, 4.32e-10],
+                "grad_weight": [2e-06, 0.9, 4.86e-11, 5.04e-10, 3.6e-10],
             },
             "im2col": {
                 "forward": [2.33e-06, 0.943, 4.13e-11, 1.09e-10, 0.0],
@@ -84,6 +104,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [5.16e-07, 0.857, 5.9e-11, 3.97e-10, 0.0],
                 "grad_weight": [4.72e-07, 0.651, 5.17e-11, 0.0, 1.5e-10],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 7.5e-11, 7.8e-10, 6e-10],
+                "grad_input": [2e-06, 0.9, 7.5e-11, 7.8e-10, 7.2e-10],
+                "grad_weight": [2e-06, 0.9, 8.1e-11, 8.4e-10, 6e-10],
+            },
             "im2col": {
                 "forward": [2.11e-06, 0.712, 1.82e-11, 2.11e-10, 0.0],
                 "grad_input": [2.09e-06, 0.0121, 1.88e-11, 2.06e-10, 3.56e-11],
@@ -100,6 +125,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [4.29e-07, 0.956, 1.2e-10, 1.42e-09, 5.14e-10],
                 "grad_input": [4.9e-07, 0.97, 1.29e-10, 8.28e-10, 4.87e-10],
                 "grad_weight": [4.08e-07, 0.846, 1.01e-10, 1.36e-09, 7.65e-11],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.2e-09],
+                "grad_input": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.44e-09],
+                "grad_weight": [2e-06, 0.9, 1.62e-10, 1.68e-09, 1.2e-09],
             },
             "im2col": {
                 "forward": [1.95e-06, 0.905, 4.07e-11, 2.02e-10, 0.0],
