@@ -57,6 +57,31 @@ typedef struct {
 typedef void (*fc_gemm_kernel)(const fc_gemm_panel* panel, int64_t rows, int vectors, const void* a,
                                const void* b, void* c);
 
+/* Rows on their way into panels (gemm_edges.inc): `depth` rows of `columns` elements. */
+typedef struct {
+    int64_t depth, columns, stride;
+    int64_t to_depth, to_vector; /* from row to row and from vector to vector of what is packed */
+} fc_gemm_rows;
+
+/* Sums on their way to the result; either bias may be NULL. */
+typedef struct {
+    int64_t rows, columns, tile_row, result_row;
+    const void *row_bias, *column_bias;
+    int relu;
+} fc_gemm_finish;
+
+/* Dot products of rows of a with rows of b. */
+typedef struct {
+    int64_t depth, a_row, b_row, c_row;
+    int accumulate;
+} fc_gemm_dots;
+
+/* Sums of rows of b: `vectors` of them a row, the last at element `last`. */
+typedef struct {
+    int64_t depth, a_row, a_depth, b_depth, c_row;
+    int64_t vectors, last;
+} fc_gemm_stream;
+
 /* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
  * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
 typedef struct {
@@ -204,6 +229,8 @@ typedef struct {
 typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
                                void* places);
 
+enum { FC_STREAM_ROWS = 4 };
+
 typedef struct {
     int lanes;            /* elements in a vector */
     int mr, nr;           /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
@@ -227,6 +254,17 @@ typedef struct {
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
 
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
+    void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,
+                           void* packed);
+    /* addend: laid out like the result, or the result itself, or NULL */
+    void (*gemm_finish)(const fc_gemm_finish* finish, const void* tile, const void* addend,
+                        void* result);
+    /* rows <= dot_mr, columns <= dot_nr, depth >= lanes */
+    void (*gemm_dots)(const fc_gemm_dots* dots, int rows, int columns, const void* a, const void* b,
+                      void* c);
+    /* rows <= FC_STREAM_ROWS; adds to c */
+    void (*gemm_stream)(const fc_gemm_stream* stream, int rows, const void* a, const void* b,
+                        void* c);
     /* blocked[j * lanes + i] = image[i * row_stride + j * column_stride], 0 for i >= rows; `room`
      * elements from image on belong to its array. And back, after adding bias (one a row, or NULL).
      */

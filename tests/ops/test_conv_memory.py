@@ -80,7 +80,7 @@ def test_linear_stays_inside(rows, inputs, outputs, side, dtype):
         guarded(np.ones(shape, dtype), side)
         for shape in ((rows, inputs), (outputs, inputs), outputs, (rows, outputs))
     )
-    linear.forward(x, w, b, g)
+    linear.forward(x, w, b, False, g)
     np.testing.assert_array_equal(g, inputs + 1)
     linear.grad_input(g, w, x)
     np.testing.assert_array_equal(x, outputs * (inputs + 1))
