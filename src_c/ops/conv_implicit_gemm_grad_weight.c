@@ -6,7 +6,10 @@
  * pixels. For each block of pixels it packs its slab and the output's gradient, and adds to sums
  * that stay in the near cache, in the order of packed weights. Slices are cut by the geometry alone
  * and added up in order; which tiles and channels share a task changes no sum. So results are the
- * same bits for any number of threads. */
+ * same bits for any number of threads.
+ *
+ * A 1x1 convolution of planar images needs no slab: rows of channels are read where they lie. And
+ * as its two sides are alike, the one with fewer channels is packed. */
 #include "conv_implicit_gemm.h"
 #include <string.h>
 
@@ -33,6 +36,7 @@ typedef struct {
     const int64_t *segment,
         *line[2]; /* line: where rows of pixels start, in a block and in the tail */
     char *slice_sums, *grad_weight;
+    int is_planar; /* channels are read in place */
 } weight_job;
 
 /* Bytes of the sums of one tile and channel block. */
@@ -91,6 +95,7 @@ static void make_plan(weight_job* job) {
     const int64_t blocks = fc_ceil_div(job->blocks, job->block_parts);
     const int64_t slab = blocks * plan->block_stride + lanes;
     job->slab_bytes = plan->full > 0 ? fc_align((size_t)(slab * p->element)) : plan->slab_bytes;
+    if (job->is_planar) job->slab_bytes = 0;
     job->grad_bytes = fc_align((size_t)(tiles * p->kernels->gemm_nv * job->plane_bytes));
     job->sums_bytes = job->slices == 1 ? fc_align((size_t)(tiles * blocks * cell_bytes(p))) : 0;
     job->plain_bytes = fc_implicit_weight_scratch(p);
@@ -176,12 +181,8 @@ static void store(const weight_job* job, const weight_task* task, char* plain) {
 
 /* Where the packed sums of a slice's tile are. */
 static char* slice_tile(const weight_job* job, int64_t slice, int64_t group, int64_t tile) {
-    const fc_implicit* p = &job->problem;
-    const int64_t lanes = p->kernels->lanes;
-    const int64_t result =
-        group * fc_ceil_div(p->results, lanes) * lanes + tile * p->kernels->gemm_nv * lanes;
     return job->slice_sums + slice * (int64_t)job->plan.packed_bytes +
-           result * fc_implicit_depth(p) * p->element;
+           fc_implicit_tile_start(&job->problem, group * job->plan.tiles + tile);
 }
 
 static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
@@ -209,6 +210,38 @@ static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
     return t;
 }
 
+/* The same with channels where they lie: all those of a task are the rows of one product. */
+static void multiply_planar(const weight_job* job, const fc_implicit_block* b,
+                            const weight_task* task, int accumulate) {
+    const fc_implicit* p = &job->problem;
+    const fc_strides* s = &p->source.strides;
+    const int64_t lanes = p->kernels->lanes;
+    const int64_t first = task->first_block * lanes;
+    const int64_t channels = fc_min(task->last_block * lanes, p->reduced) - first;
+    const int64_t from = b->image * s->batch_stride +
+                         (b->group * p->reduced + first) * s->channel_stride +
+                         b->row * s->row_stride + b->col;
+    const int whole_rows = b->cols == p->source.width;
+    fc_gemm_panel panel = {.a_row = s->channel_stride,
+                           .a_depth = 1,
+                           .segments = b->images * (whole_rows ? 1 : b->rows),
+                           .depth = whole_rows ? b->rows * b->cols : b->cols,
+                           .a_segment = job->line[whole_rows],
+                           .b_depth = lanes,
+                           .b_vector = job->plane_bytes / p->element,
+                           .c_vector = lanes,
+                           .accumulate = accumulate};
+    for (int64_t t = task->first_tile; t < task->last_tile; t++) {
+        const int vectors = p->results - t * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
+        panel.c_row = vectors * lanes;
+        p->kernels->gemm_by_rows(&panel, channels, vectors, p->source.data + from * p->element,
+                                 task->grads + (t - task->first_tile) * p->kernels->gemm_nv *
+                                                   job->plane_bytes,
+                                 task->sums + (t - task->first_tile) * task->tile_bytes +
+                                     task->skipped * panel.c_row * p->element);
+    }
+}
+
 static fc_status run_task(void* context, int64_t index) {
     const weight_job* job = context;
     const fc_implicit* p = &job->problem;
@@ -223,11 +256,14 @@ static fc_status run_task(void* context, int64_t index) {
     for (int64_t place = first; place < last; place++) {
         const int64_t at = (place / area * p->groups + task.group) * area + place % area;
         const fc_implicit_block b = fc_implicit_locate(p, plan, at);
-        for (int64_t c = task.first_block; c < task.last_block; c++)
+        for (int64_t c = task.first_block; c < task.last_block && !job->is_planar; c++)
             fc_implicit_pack(p, plan, &b, c,
                              task.slab + (c - task.first_block) * plan->block_stride * p->element);
         pack_grads(job, &b, &task);
-        multiply(job, &b, &task, place > first);
+        if (job->is_planar)
+            multiply_planar(job, &b, &task, place > first);
+        else
+            multiply(job, &b, &task, place > first);
     }
     if (job->slices == 1) store(job, &task, scratch + work);
     return FC_OK;
@@ -268,6 +304,16 @@ static void fill_lines(const weight_job* job, int64_t pixel, int64_t* line) {
                       plan->slab_cols * pixel;
 }
 
+/* The same in an image: rows of line[0], and whole images in line[1]. */
+static void fill_planar_lines(const weight_job* job, int64_t* rows, int64_t* images) {
+    const fc_strides* s = &job->problem.source.strides;
+    for (int64_t i = 0; i < job->plan.images; i++) {
+        *images++ = i * s->batch_stride;
+        for (int64_t row = 0; row < job->plan.rows; row++)
+            *rows++ = i * s->batch_stride + row * s->row_stride;
+    }
+}
+
 static size_t slices_bytes(const weight_job* job) {
     return job->slices > 1 ? (size_t)job->slices * job->plan.packed_bytes : 0;
 }
@@ -281,8 +327,12 @@ static fc_status run(weight_job* job) {
     if (!shared) return FC_ERROR_MEMORY;
     int64_t* line = (int64_t*)(shared + segments);
     fc_implicit_fill_segments(p, &job->plan, (int64_t*)shared);
-    fill_lines(job, p->kernels->lanes, line);
-    fill_lines(job, job->plan.tail, line + lines);
+    if (job->is_planar) {
+        fill_planar_lines(job, line, line + lines);
+    } else {
+        fill_lines(job, p->kernels->lanes, line);
+        fill_lines(job, job->plan.tail, line + lines);
+    }
     job->segment = (int64_t*)shared;
     job->line[0] = line;
     job->line[1] = line + lines;
@@ -294,14 +344,42 @@ static fc_status run(weight_job* job) {
                            finish, job);
 }
 
+static int is_pointwise(const fc_conv2d* conv) {
+    int plain = 1;
+    for (int axis = 0; axis < 2; axis++)
+        plain &= conv->kernel_size[axis] == 1 && conv->stride[axis] == 1 &&
+                 conv->padding[axis] == 0 && conv->in_size[axis] == conv->out_size[axis];
+    return plain;
+}
+
+static fc_status start(weight_job* job, fc_conv2d* conv, fc_dtype dtype, const void* input,
+                       const void* grad_output) {
+    const int swapped = is_pointwise(conv) && conv->in_channels < conv->out_channels;
+    if (swapped) {
+        const int64_t channels = conv->in_channels;
+        conv->in_channels = conv->out_channels;
+        conv->out_channels = channels;
+    }
+    const fc_status status =
+        fc_implicit_problem(&job->problem, conv, dtype, FC_PASS_GRAD_WEIGHT,
+                            swapped ? grad_output : input, (void*)(swapped ? input : grad_output));
+    if (status != FC_OK) return status;
+    if (swapped) {
+        job->problem.weight_result = 1;
+        job->problem.weight_reduced = job->problem.results;
+    }
+    job->is_planar = is_pointwise(conv) && !conv->channels_last;
+    make_plan(job);
+    return FC_OK;
+}
+
 fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight) {
     weight_job job = {.grad_weight = grad_weight};
-    fc_status status = fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, input,
-                                           (void*)grad_output);
+    fc_conv2d own = *conv;
+    fc_status status = start(&job, &own, dtype, input, grad_output);
     if (status != FC_OK) return status;
-    make_plan(&job);
     status = run(&job);
     fc_workspace_trim();
     return status;
@@ -309,9 +387,8 @@ fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dt
 
 int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     weight_job job = {0};
-    if (fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, NULL, NULL) != FC_OK)
-        return 0;
-    make_plan(&job);
+    fc_conv2d own = *conv;
+    if (start(&job, &own, dtype, NULL, NULL) != FC_OK) return 0;
     return (int64_t)(job.slab_bytes + job.grad_bytes + job.sums_bytes + job.plain_bytes +
                      slices_bytes(&job) + fc_implicit_segment_bytes(&job.problem, &job.plan));
 }
