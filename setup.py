@@ -124,7 +124,10 @@ def extension(path: Path) -> Extension:
         f"fastconv._core.{path.stem}",
         [str(path)],
         include_dirs=[str(HEADERS), numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),  # allocators of one's own: NEP 49
+        ],
         libraries=["fastconv"],
         runtime_library_dirs=["$ORIGIN"],
         depends=[*map(str, HEADERS.iterdir()), *map(str, CORE.glob("*.pxd"))],

@@ -16,8 +16,11 @@ from fastconv._version import __version__
 from fastconv.configuration import (
     get_include,
     get_num_threads,
+    get_output_cache,
     num_threads,
+    release_memory,
     set_num_threads,
+    set_output_cache,
     show_config,
 )
 from fastconv.ops import *  # noqa: F403
@@ -28,8 +31,11 @@ __all__ = [
     "__version__",
     "get_include",
     "get_num_threads",
+    "get_output_cache",
     "num_threads",
+    "release_memory",
     "set_num_threads",
+    "set_output_cache",
     "show_config",
     *ops.__all__,
     *_SUBMODULES,

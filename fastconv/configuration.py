@@ -4,6 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastconv._core.memory import (
+    get_output_cache,
+    output_cache_idle,
+    release_memory,
+    set_output_cache,
+)
 from fastconv._core.runtime import (
     available_isas,
     get_num_threads,
@@ -15,11 +21,17 @@ from fastconv._version import __version__
 __all__ = [
     "get_include",
     "get_num_threads",
+    "get_output_cache",
     "num_threads",
+    "release_memory",
     "selected_isa",
     "set_num_threads",
+    "set_output_cache",
     "show_config",
 ]
+
+
+MB = 1e6
 
 
 @contextmanager
@@ -51,7 +63,7 @@ def get_include() -> str:
 
 
 def show_config() -> str:
-    """Print and return the configuration: version, instruction sets, threads, BLAS, build.
+    """Print and return the configuration: version, instruction sets, threads, memory, BLAS, build.
 
     Examples
     --------
@@ -72,6 +84,8 @@ def show_config() -> str:
         f"  instruction set  {selected_isa()} (of {', '.join(usable)} here"
         + (f"; compiled but not on this CPU: {', '.join(lacking)})" if lacking else ")"),
         f"  threads          {get_num_threads()}",
+        f"  output cache     {output_cache_idle() / MB:.1f} MB idle, "
+        f"at most {get_output_cache() / MB:.1f} MB",
         f"  BLAS (im2col)    {description()}",
         f"  built            {build_description()}",
         f"  Python           {platform.python_version()}, NumPy {numpy.__version__}, "

@@ -27,7 +27,18 @@ cdef extern from "fastconv.h" nogil:
     int fc_get_num_threads()
     void fc_set_num_threads(int threads)
     int64_t fc_workspace_held()
+    int64_t fc_workspace_release()
     void fc_workspace_fail_at(int64_t n)
+
+    void* fc_output_acquire(size_t bytes)
+    void fc_output_release(void* data)
+    void* fc_output_resize(void* data, size_t bytes)
+    size_t fc_output_default_limit()
+    size_t fc_output_limit()
+    void fc_output_set_limit(size_t bytes)
+    size_t fc_output_idle()
+    size_t fc_output_release_idle()
+    void fc_output_fail_at(int64_t n)
 
     ctypedef struct fc_conv2d:
         int64_t batch, groups, in_channels, out_channels
@@ -48,6 +59,23 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                            const void* input, const void* grad_output,
                                            void* grad_weight)
+    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                         const void* input, const void* weight, const void* bias,
+                                         int relu, void* output)
+    fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* input, const void* packed,
+                                                const void* bias, int relu, void* output)
+    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* grad_output, const void* weight,
+                                            void* grad_input)
+    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* input, const void* grad_output,
+                                             void* grad_weight)
+    int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype)
+    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* weight, void* packed)
+    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)

@@ -7,16 +7,14 @@ costs more, relative to a result that is next to nothing.
 
 from typing import Any
 
-import numpy as np
-
 from fastconv._core import activation as core
 from fastconv.ops.arguments import as_number, one_of
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 def _forward(name: str, input: Any, parameter: float = 0.0) -> Array:
     x = as_floats("input", input)
-    output = np.empty(x.shape, x.dtype)
+    output = empty(x.shape, x.dtype)
     core.forward(core.ACTIVATIONS[name], parameter, x, output)
     return restore(output, input)
 
@@ -30,7 +28,7 @@ def _backward(
         raise ValueError(
             f"grad_output: expected the shape of {saved_name}, {kept.shape}, got {grad.shape}"
         )
-    grad_input = np.empty(kept.shape, kept.dtype)
+    grad_input = empty(kept.shape, kept.dtype)
     core.backward(core.ACTIVATIONS[name], parameter, grad, kept, grad_input)
     return restore(grad_input, saved)
 

@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._core import memory
+
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
 INT64 = np.dtype(np.int64)
 
 Array = NDArray[Any]
+
+#: empty(shape, dtype) -> array: where every result of `ops` comes from. It is numpy.empty, but large
+#: arrays take memory that earlier results have left (see fastconv._core.memory).
+empty = memory.empty
 
 
 def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
@@ -49,7 +55,7 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Arra
                 f"convert it, for example with {name}.astype(np.float32)"
             )
         native = found.newbyteorder("=")
-        value = value.astype(FLOAT32 if native == FLOAT16 else native, order="C")
+        value = _copied(value, FLOAT32 if native == FLOAT16 else native)
         found = value.dtype if native != FLOAT16 else found
     if dtype is not None and value.dtype != dtype:
         raise TypeError(
@@ -58,8 +64,14 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Arra
         )
     flags = value.flags
     if not (flags.c_contiguous and flags.aligned):
-        value = value.copy(order="C")
+        value = _copied(value, value.dtype)
     return value
+
+
+def _copied(value: Array, dtype: np.dtype[Any]) -> Array:
+    copy = empty(value.shape, dtype)
+    copy[...] = value
+    return copy
 
 
 def _convert(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
@@ -80,7 +92,9 @@ def _convert(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
 def restore(result: Array, *inputs: Any) -> Array:
     """Return `result` as float16 if the call's first array was float16."""
     first = getattr(inputs[0], "dtype", None)
-    return result.astype(FLOAT16) if first is not None and first == FLOAT16 else result
+    if first is None or first != FLOAT16:
+        return result
+    return _copied(result, FLOAT16) if result.ndim else result.astype(FLOAT16)
 
 
 def as_indices(name: str, value: Any) -> tuple[Array, Array]:

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from fastconv._core import columns as core
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 from fastconv.ops.geometry import Conv2dGeometry, as_pair, conv2d_geometry
 
 
@@ -48,7 +46,7 @@ def im2col(
     x = as_floats("input", input)
     g = _window_geometry(x.shape, kernel_size, dilation, padding, stride)
     window = g.kernel_height * g.kernel_width
-    columns = np.empty((g.batch, g.in_channels * window, g.out_height * g.out_width), x.dtype)
+    columns = empty((g.batch, g.in_channels * window, g.out_height * g.out_width), x.dtype)
     core.im2col(g.core, x, columns)
     return restore(columns, input)
 
@@ -95,7 +93,7 @@ def col2im(
             f"columns: expected {g.out_height} * {g.out_width} = {g.out_height * g.out_width} "
             f"windows for an image of {size}, got {x.shape[2]}"
         )
-    image = np.empty(shape, x.dtype)
+    image = empty(shape, x.dtype)
     core.col2im(g.core, x, image)
     return restore(image, columns)
 

@@ -7,7 +7,7 @@ import numpy as np
 from fastconv._core import conv as core
 from fastconv._core.runtime import get_num_threads, selected_isa
 from fastconv.ops.algorithms.select import PASSES, Plan, select
-from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, restore
+from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, empty, restore
 from fastconv.ops.geometry import Conv2dGeometry, conv2d_geometry
 
 ISA = selected_isa()
@@ -140,7 +140,7 @@ def conv2d(
     relu = activation is not None and _check_activation(activation)
     half = getattr(input, "dtype", None) == FLOAT16
     if out is None or half:
-        output = np.empty(g.output_shape, dtype)
+        output = empty(g.output_shape, dtype)
     else:
         output = check_out(out, g.output_shape, dtype, *(a for a in (x, w, b) if a is not None))
     plan = select(g, dtype, "forward", algorithm, ISA, get_num_threads())
@@ -151,14 +151,14 @@ def conv2d(
     if not half:
         return output
     if out is None:
-        return output.astype(FLOAT16)
+        return restore(output, input)
     check_out(out, g.output_shape, FLOAT16)[...] = output
     return out
 
 
 def _grad_input(g: Conv2dGeometry, grad: Array, w: Array, algorithm: str) -> Array:
     plan = select(g, w.dtype, "grad_input", algorithm, ISA, get_num_threads())
-    result = np.empty(g.input_shape, w.dtype)
+    result = empty(g.input_shape, w.dtype)
     if g.empty:
         result[...] = 0
     else:
@@ -168,7 +168,7 @@ def _grad_input(g: Conv2dGeometry, grad: Array, w: Array, algorithm: str) -> Arr
 
 def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Array:
     plan = select(g, x.dtype, "grad_weight", algorithm, ISA, get_num_threads())
-    result = np.empty(g.weight_shape, x.dtype)
+    result = empty(g.weight_shape, x.dtype)
     if g.empty:
         result[...] = 0
     else:
@@ -177,7 +177,7 @@ def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Ar
 
 
 def _grad_bias(g: Conv2dGeometry, grad: Array) -> Array:
-    result = np.empty(g.out_channels, grad.dtype)
+    result = empty((g.out_channels,), grad.dtype)
     core.grad_bias(g.core, grad, result)
     return result
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv.ops.arguments import as_float
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 def _scale(p: float) -> float:
@@ -16,7 +16,8 @@ def _scale(p: float) -> float:
 
 def _masked(values: Array, mask: Array, p: float) -> Array:
     """values * scale where kept, zero elsewhere, whatever stands there (NaN and infinity too)."""
-    output = np.zeros_like(values)
+    output = empty(values.shape, values.dtype)
+    output[...] = 0
     np.multiply(values, values.dtype.type(_scale(p)), out=output, where=mask)
     return output
 

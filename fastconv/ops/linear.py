@@ -2,10 +2,8 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastconv._core import linear as core
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 class LinearGradients(NamedTuple):
@@ -48,7 +46,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
         raise ValueError(
             f"bias: expected shape {w.shape[:1]}, one for each output feature, got {b.shape}"
         )
-    output = np.empty((*x.shape[:-1], w.shape[0]), x.dtype)
+    output = empty((*x.shape[:-1], w.shape[0]), x.dtype)
     if x.size and w.size:
         core.forward(x, w, b, output)
     else:
@@ -57,16 +55,20 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
 
 
 def _grad_input(grad: Array, x: Array, w: Array) -> Array:
-    result = np.zeros(x.shape, x.dtype)
+    result = empty(x.shape, x.dtype)
     if grad.size and result.size:
         core.grad_input(grad, w, result)
+    else:
+        result[...] = 0
     return result
 
 
 def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
-    result = np.zeros(w.shape, x.dtype)
+    result = empty(w.shape, x.dtype)
     if grad.size and result.size:
         core.grad_weight(x, grad, result)
+    else:
+        result[...] = 0
     return result
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv._core import loss as core
 from fastconv.ops.arguments import as_float, as_int, as_number, one_of
-from fastconv.ops.arrays import Array, as_floats, as_indices, restore
+from fastconv.ops.arrays import Array, as_floats, as_indices, empty, restore
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _problem(
 
 def _losses(problem: _Problem) -> tuple[Array, float, float]:
     """Every loss, their sum, and the sum of the labels' weights."""
-    losses = np.empty(problem.labels.shape, problem.input.dtype)
+    losses = empty(problem.labels.shape, problem.input.dtype)
     try:
         total, mass = core.forward(problem.lines, *problem.options, losses)
     except IndexError:
@@ -207,7 +207,7 @@ def cross_entropy_backward(
     if problem.reduction == "mean":
         mass = _weight_of_labels(problem)
         scale = scale / mass if mass else math.nan
-    grad_input = np.empty(x.shape, x.dtype)
+    grad_input = empty(x.shape, x.dtype)
     try:
         core.backward(problem.lines, *problem.options, grad, scale, grad_input)
     except IndexError:

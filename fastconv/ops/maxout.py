@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.ops.arguments import as_axis, as_int
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 def _split(input: Array, pieces: int, axis: int) -> tuple[Array, int]:
@@ -33,7 +33,8 @@ def maxout(input: Any, pieces: int, axis: int = 1) -> Array:
     array([[5., 4.]])
     """
     groups, axis = _split(as_floats("input", input), pieces, axis)
-    return restore(groups.max(axis), input)
+    output = empty(groups.shape[:axis] + groups.shape[axis + 1 :], groups.dtype)
+    return restore(groups.max(axis, out=output), input)
 
 
 def maxout_backward(grad_output: Any, input: Any, pieces: int, axis: int = 1) -> Array:
@@ -50,7 +51,8 @@ def maxout_backward(grad_output: Any, input: Any, pieces: int, axis: int = 1) ->
     expected = groups.shape[:axis] + groups.shape[axis + 1 :]
     if grad.shape != expected:
         raise ValueError(f"grad_output: expected the output's shape {expected}, got {grad.shape}")
-    grad_groups = np.zeros(groups.shape, x.dtype)
+    grad_input = empty(x.shape, x.dtype)
+    grad_input[...] = 0
     winners = np.expand_dims(groups.argmax(axis), axis)
-    np.put_along_axis(grad_groups, winners, np.expand_dims(grad, axis), axis)
-    return restore(grad_groups.reshape(x.shape), input)
+    np.put_along_axis(grad_input.reshape(groups.shape), winners, np.expand_dims(grad, axis), axis)
+    return restore(grad_input, input)

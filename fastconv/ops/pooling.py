@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastconv._core import pooling as core
 from fastconv.ops.arguments import as_bool, as_int
-from fastconv.ops.arrays import Array, as_floats, as_indices, restore
+from fastconv.ops.arrays import INT64, Array, as_floats, as_indices, empty, restore
 from fastconv.ops.geometry import check_size
 from fastconv.ops.pool_geometry import IntOrPair, Pool2dGeometry, pool2d_geometry
 
@@ -79,8 +79,8 @@ def max_pool2d(
     x = as_floats("input", input)
     geometry = pool2d_geometry(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     wanted = as_bool("return_indices", return_indices)
-    output = np.empty(geometry.output_shape, x.dtype)
-    indices = np.empty(geometry.output_shape, np.int64) if wanted else None
+    output = empty(geometry.output_shape, x.dtype)
+    indices = empty(geometry.output_shape, INT64) if wanted else None
     core.max_forward(geometry, x, output, indices)
     output = restore(output, input)
     return output if indices is None else MaxPoolResult(output, indices)
@@ -117,7 +117,7 @@ def max_pool2d_backward(grad_output: Any, indices: Any, input_shape: Sequence[in
     given, places = as_indices("indices", indices)
     if given.shape != grad.shape:
         raise ValueError(f"indices: expected grad_output's shape {grad.shape}, got {given.shape}")
-    grad_input = np.empty(shape, grad.dtype)
+    grad_input = empty(shape, grad.dtype)
     area, outputs = shape[-2] * shape[-1], grad.shape[-2] * grad.shape[-1]
     try:
         core.max_backward(math.prod(shape[:-2]), area, outputs, grad, places, grad_input)
@@ -175,7 +175,7 @@ def avg_pool2d(
     x = as_floats("input", input)
     options = (kernel_size, stride, padding, ceil_mode)
     geometry, counted, divisor = _average(x.shape, options, count_include_pad, divisor_override)
-    output = np.empty(geometry.output_shape, x.dtype)
+    output = empty(geometry.output_shape, x.dtype)
     core.avg_forward(geometry, counted, divisor, x, output)
     return restore(output, input)
 
@@ -209,6 +209,6 @@ def avg_pool2d_backward(
             f"grad_output: expected shape {geometry.output_shape} for input_shape {shape} and "
             f"these options, got {grad.shape}"
         )
-    grad_input = np.empty(shape, grad.dtype)
+    grad_input = empty(shape, grad.dtype)
     core.avg_backward(geometry, counted, divisor, grad, grad_input)
     return restore(grad_input, grad_output)

@@ -12,11 +12,9 @@ Error bounds, with u = 2^-24 (float32) or 2^-53 and n entries a line: `softmax` 
 import math
 from typing import Any
 
-import numpy as np
-
 from fastconv._core import softmax as core
 from fastconv.ops.arguments import as_axis, as_bool
-from fastconv.ops.arrays import Array, as_floats, restore
+from fastconv.ops.arrays import Array, as_floats, empty, restore
 
 
 def _lines(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
@@ -26,7 +24,7 @@ def _lines(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 
 def _forward(mode: int, input: Any, axis: int) -> Array:
     x = as_floats("input", input)
-    output = np.empty(x.shape, x.dtype)
+    output = empty(x.shape, x.dtype)
     core.forward(mode, *_lines(x.shape, as_axis(axis, x.ndim)), x, output)
     return restore(output, input)
 
@@ -36,7 +34,7 @@ def _backward(mode: int, grad_output: Any, output: Any, axis: int) -> Array:
     grad = as_floats("grad_output", grad_output, y.dtype)
     if grad.shape != y.shape:
         raise ValueError(f"grad_output: expected the output's shape {y.shape}, got {grad.shape}")
-    grad_input = np.empty(y.shape, y.dtype)
+    grad_input = empty(y.shape, y.dtype)
     core.backward(mode, *_lines(y.shape, as_axis(axis, y.ndim)), grad, y, None, grad_input)
     return restore(grad_input, output)
 
@@ -98,7 +96,7 @@ def logsumexp(input: Any, axis: int = -1, keepdims: bool = False) -> Array:
     x = as_floats("input", input)
     axis = as_axis(axis, x.ndim)
     kept = (1,) if as_bool("keepdims", keepdims) else ()
-    output = np.empty((*x.shape[:axis], *kept, *x.shape[axis + 1 :]), x.dtype)
+    output = empty((*x.shape[:axis], *kept, *x.shape[axis + 1 :]), x.dtype)
     core.forward(core.LOGSUMEXP, *_lines(x.shape, axis), x, output)
     return restore(output, input)
 
@@ -123,6 +121,6 @@ def logsumexp_backward(grad_output: Any, input: Any, output: Any, axis: int = -1
     for name, array in (("output", level), ("grad_output", grad)):
         if array.shape not in (dropped, kept):
             raise ValueError(f"{name}: expected shape {dropped} or {kept}, got {array.shape}")
-    grad_input = np.empty(x.shape, x.dtype)
+    grad_input = empty(x.shape, x.dtype)
     core.backward(core.LOGSUMEXP, *_lines(x.shape, axis), grad, x, level, grad_input)
     return restore(grad_input, input)

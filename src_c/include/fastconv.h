@@ -45,8 +45,27 @@ FC_API void fc_set_num_threads(int threads);
 
 /* Bytes of scratch that this thread holds on to (see runtime/workspace.c). */
 FC_API int64_t fc_workspace_held(void);
+/* Free it; returns the bytes. */
+FC_API int64_t fc_workspace_release(void);
 /* Testing: let the n-th scratch request from now fail (0: none). Counts over all threads. */
 FC_API void fc_workspace_fail_at(int64_t n);
+
+/* Memory of results (runtime/output_cache.c), 4 KiB aligned and not cleared; NULL when memory is
+ * out. It is made for blocks of 64 KiB and more: smaller ones take as much. */
+FC_API void* fc_output_acquire(size_t bytes);
+FC_API void fc_output_release(void* data);
+/* As realloc: the contents move if they must; on failure data stays as it was. */
+FC_API void* fc_output_resize(void* data, size_t bytes);
+/* Released blocks wait for the next acquire, up to a limit of idle bytes. By default it is 256 MiB,
+ * or an eighth of the memory that there is. */
+FC_API size_t fc_output_default_limit(void);
+FC_API size_t fc_output_limit(void);
+FC_API void fc_output_set_limit(size_t bytes);
+FC_API size_t fc_output_idle(void);
+/* Give all idle blocks back to the system; returns their bytes. */
+FC_API size_t fc_output_release_idle(void);
+/* Testing: let the n-th acquire from now fail (0: none). */
+FC_API void fc_output_fail_at(int64_t n);
 
 /* ---- convolution -------------------------------------------------------------------------- */
 
@@ -77,12 +96,22 @@ FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dt
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
                                             const void* input, const void* weight, const void* bias,
                                             int relu, void* output);
+FC_API fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
+                                                   const void* input, const void* packed,
+                                                   const void* bias, int relu, void* output);
 FC_API fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                                const void* grad_output, const void* weight,
                                                void* grad_input);
 FC_API fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                                 const void* input, const void* grad_output,
                                                 void* grad_weight);
+/* Transform the weights once for many forward passes of the same geometry (the batch apart). */
+FC_API int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype);
+FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                                const void* weight, void* packed);
+/* Bytes of scratch a thread for a pass, its share of what all threads read included. */
+FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);

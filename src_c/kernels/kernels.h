@@ -63,6 +63,7 @@ typedef struct {
     int64_t items;
     int64_t in_item, in_row, in_column;
     int64_t out_item, out_row, out_column;
+    int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
 

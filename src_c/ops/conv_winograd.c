@@ -13,23 +13,25 @@ enum {
     SLAB_BYTES = 192 << 10,   /* pixels that a strip packs */
     TILES_BYTES = 5 << 19,    /* of V, a thread */
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
-    TILES_OF_PANEL = 96,      /* of a block whose weights are transformed on the way */
-    TILES_OF_PART = 64,       /* of a task of step 2 else */
-    PLANE_PAD = 48,           /* elements: keeps planes off one another's cache sets */
+    WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
+    WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
+    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way */
+    TILES_OF_PART = 64,         /* of a task of step 2 else */
 };
 
 typedef struct {
     fc_winograd w;
     fc_strips strips;
-    int64_t blocks;          /* channel blocks of the source */
-    int64_t strips_of_block; /* strips whose tiles V holds */
-    int64_t tiles_most;      /* tiles of such a block, at most */
-    int64_t group;           /* panels of a task of step 2 */
-    const char* weights;     /* transformed, or NULL: transform on the way */
+    int64_t blocks;                                    /* channel blocks of the source */
+    int64_t strips_of_block;                           /* strips whose tiles V holds */
+    int64_t tiles_most;                                /* tiles of such a block, at most */
+    int on_the_way;                                    /* weights are transformed in step 2 */
+    int64_t group;                                     /* panels of a task of step 2 */
+    char* weights;                                     /* transformed, unless on the way */
     int64_t first_strip, end_strip, first_tile, tiles; /* the current block */
     int64_t part_strips, parts;                        /* of the block */
-    char* points;                                      /* V */
-    int64_t plane;                                     /* elements from one point to the next */
+    fc_tiler tiler;
+    char* points; /* V */
 } winograd_job;
 
 static fc_status transform_tiles(void* context, int64_t index) {
@@ -42,9 +44,9 @@ static fc_status transform_tiles(void* context, int64_t index) {
     const fc_strip strip = fc_strip_at(&job->strips, strip_index);
     const int64_t tile = fc_tiles_before(&job->strips, strip_index) - job->first_tile;
     const int64_t channel = block * w->lanes;
-    fc_winograd_strip_in(&w->source, w->padding, &strip, w->source_channel + channel,
-                         fc_min(w->lanes, w->depth - channel), slab, job->plane,
-                         job->points + (block * job->tiles + tile) * vector);
+    fc_tile_strip(&job->tiler, &strip, w->source_channel + channel,
+                  fc_min(w->lanes, w->depth - channel), slab,
+                  job->points + (block * job->tiles + tile) * vector);
     return FC_OK;
 }
 
@@ -58,14 +60,14 @@ typedef struct {
 static product_scratch layout_products(const winograd_job* job, int64_t tiles, char* memory) {
     const fc_winograd* w = &job->w;
     const int64_t vector = w->lanes * w->element;
-    product_scratch s = {.plane = tiles * 2 * w->lanes + PLANE_PAD};
+    product_scratch s = {.plane = tiles * 2 * w->lanes + WINOGRAD_PAD};
     s.panel_bytes = fc_align((size_t)(WINOGRAD_POINTS * s.plane * w->element));
     size_t at = s.panel_bytes * (size_t)job->group;
     s.sums = memory;
     s.weights = memory + at;
-    if (!job->weights) at += (size_t)(job->group * fc_winograd_panel_bytes(w));
+    if (job->on_the_way) at += (size_t)(job->group * fc_winograd_panel_bytes(w));
     s.filters = memory + at;
-    if (!job->weights) at += fc_align((size_t)fc_winograd_filter_bytes(w));
+    if (job->on_the_way) at += fc_align((size_t)fc_winograd_filter_bytes(w));
     s.slab = memory + at;
     at += (size_t)((job->strips.rows * job->strips.columns * WINOGRAD_TILE + 1) * WINOGRAD_TILE *
                    vector);
@@ -79,7 +81,7 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
     const fc_winograd* w = &job->w;
     const int64_t lanes = w->lanes, depth = fc_winograd_chunk_depth(w);
     const int64_t chunks = fc_winograd_chunks(w), panel_bytes = fc_winograd_panel_bytes(w);
-    int64_t segment[WINOGRAD_CHUNK];
+    int64_t segment[64];
     for (int64_t i = 0; i < depth / lanes; i++) segment[i] = i * job->tiles * lanes;
     fc_gemm_panel gemm = {.a_row = lanes,
                           .a_depth = 1,
@@ -91,22 +93,23 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
                           .c_vector = lanes};
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         gemm.accumulate = chunk > 0;
-        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * WINOGRAD_CHUNK / lanes);
+        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * fc_winograd_chunk(w) / lanes);
         const char* weights = s->weights;
-        for (int64_t i = 0; i < panels && !job->weights; i++)
+        for (int64_t i = 0; i < panels && job->on_the_way; i++)
             fc_winograd_pack_panel(w, panel + i, chunk, s->filters, s->weights + i * panel_bytes);
         for (int64_t point = 0; point < WINOGRAD_POINTS; point++) {
-            const int64_t at =
-                point * job->plane + (chunk * WINOGRAD_CHUNK / lanes * job->tiles + first) * lanes;
+            const int64_t at = point * job->tiler.plane +
+                               (chunk * fc_winograd_chunk(w) / lanes * job->tiles + first) * lanes;
             for (int64_t i = 0; i < panels; i++) {
-                if (job->weights)
+                if (!job->on_the_way)
                     weights = job->weights + ((panel + i) * chunks + chunk) * panel_bytes;
                 else
                     weights = s->weights + i * panel_bytes;
-                w->kernels->gemm_by_rows(
-                    &gemm, tiles, fc_winograd_panel_vectors(w, panel + i),
-                    job->points + at * w->element, weights + point * depth * 2 * lanes * w->element,
-                    s->sums + i * (int64_t)s->panel_bytes + point * s->plane * w->element);
+                w->kernels->gemm_by_rows(&gemm, tiles, fc_winograd_panel_vectors(w, panel + i),
+                                         job->points + at * w->element,
+                                         weights + point * fc_winograd_panel_plane(w) * w->element,
+                                         s->sums + i * (int64_t)s->panel_bytes +
+                                             point * s->plane * w->element);
             }
         }
     }
@@ -178,8 +181,18 @@ static fc_status pack_weights(void* context, int64_t index) {
     if (!filters) return FC_ERROR_MEMORY;
     const int64_t chunks = fc_winograd_chunks(w);
     fc_winograd_pack_panel(w, index / chunks, index % chunks, filters,
-                           (char*)job->weights + index * fc_winograd_panel_bytes(w));
+                           job->weights + index * fc_winograd_panel_bytes(w));
     return FC_OK;
+}
+
+static int64_t packed_bytes(const fc_winograd* w) {
+    return fc_winograd_panels(w) * fc_winograd_chunks(w) * fc_winograd_panel_bytes(w);
+}
+
+static void set_weight(fc_winograd* w, const fc_conv2d* conv, int64_t group, const void* weight) {
+    const int64_t filters = w->depth * w->results * WINOGRAD_TAPS;
+    w->weight = (const char*)weight + group * filters * w->element;
+    w->weight_room = (conv->groups - group) * filters;
 }
 
 static double work_of(const winograd_job* job, int64_t tiles) {
@@ -187,7 +200,13 @@ static double work_of(const winograd_job* job, int64_t tiles) {
 }
 
 static winograd_job plan_job(const fc_winograd* w, const char* packed, int threads) {
-    winograd_job job = {.w = *w, .weights = packed};
+    winograd_job job = {.w = *w,
+                        .weights = (char*)packed,
+                        .tiler = {.image = w->source,
+                                  .padding = {w->padding[0], w->padding[1]},
+                                  .reach = WINOGRAD_REACH,
+                                  .transform = w->kernels->winograd_input,
+                                  .tile = w->lanes}};
     const int64_t vector = w->lanes * w->element;
     const int64_t size[2] = {w->target.height, w->target.width};
     job.blocks = fc_ceil_div(w->depth, w->lanes);
@@ -198,15 +217,18 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     job.strips = fc_strips_of(w->target.batch, size, slab, vector);
     most *= threads;
     const int64_t panels = fc_winograd_panels(w);
-    const int64_t all_panels = panels * fc_winograd_chunks(w) * fc_winograd_panel_bytes(w);
-    const int on_the_way = !packed && all_panels > WEIGHTS_SHARED;
+    const int64_t all_panels = packed_bytes(w);
+    const int64_t uses = fc_ceil_div(job.strips.of_image * w->target.batch, most);
+    const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
+                           (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
+    job.on_the_way = on_the_way;
     if (on_the_way) most = fc_min(most, TILES_OF_PANEL);
     const int64_t of_strip = job.strips.rows * job.strips.columns;
     const int64_t strips = fc_max(1, most / of_strip);
     job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
     job.tiles_most = job.strips_of_block * of_strip;
     job.group = 1;
-    if (on_the_way && panels >= 4 * threads) job.group = 2;
+    if (panels >= 4 * threads) job.group = 2;
     job.part_strips = job.strips_of_block;
     if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / of_strip);
     return job;
@@ -218,17 +240,12 @@ static void start_block(winograd_job* job, int64_t block) {
     job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
     job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
     job->parts = fc_ceil_div(job->end_strip - job->first_strip, job->part_strips);
-    job->plane = job->blocks * job->tiles * job->w.lanes + PLANE_PAD;
+    job->tiler.plane = job->blocks * job->tiles * job->w.lanes + WINOGRAD_PAD;
 }
 
 static int64_t points_bytes(const winograd_job* job) {
-    return WINOGRAD_POINTS * (job->blocks * job->tiles_most * job->w.lanes + PLANE_PAD) *
+    return WINOGRAD_POINTS * (job->blocks * job->tiles_most * job->w.lanes + WINOGRAD_PAD) *
            job->w.element;
-}
-
-static int64_t weights_bytes(const winograd_job* job) {
-    return fc_winograd_panels(&job->w) * fc_winograd_chunks(&job->w) *
-           fc_winograd_panel_bytes(&job->w);
 }
 
 static fc_status run(const fc_winograd* w, const char* packed) {
@@ -236,11 +253,11 @@ static fc_status run(const fc_winograd* w, const char* packed) {
     const double work = work_of(&job, job.strips.of_image * w->target.batch);
     job = plan_job(w, packed, fc_threads_for(work));
     fc_status status = FC_OK;
-    if (!packed && weights_bytes(&job) <= WEIGHTS_SHARED) {
-        job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)weights_bytes(&job));
+    if (!packed && !job.on_the_way) {
+        job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)packed_bytes(w));
         if (!job.weights) return FC_ERROR_MEMORY;
         const int64_t panels = fc_winograd_panels(w) * fc_winograd_chunks(w);
-        status = fc_parallel_for(panels, (double)weights_bytes(&job), pack_weights, &job);
+        status = fc_parallel_for(panels, (double)packed_bytes(w), pack_weights, &job);
     }
     job.points = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(&job));
     if (!job.points) return FC_ERROR_MEMORY;
@@ -282,17 +299,16 @@ static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradien
     return w;
 }
 
+/* `weight` is OIHW, or NULL: then `packed` holds what fc_conv2d_winograd_pack_weight made. */
 static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const void* weight,
-                            const void* bias) {
-    const int64_t filters = w.depth * w.results * WINOGRAD_TAPS;
+                            const void* packed, const void* bias) {
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         w.source_channel = group * w.depth;
         w.target_channel = group * w.results;
-        w.weight = (const char*)weight + group * filters * w.element;
-        w.weight_room = (conv->groups - group) * filters;
         w.bias = bias ? (const char*)bias + w.target_channel * w.element : NULL;
-        status = run(&w, NULL);
+        if (weight) set_weight(&w, conv, group, weight);
+        status = run(&w, weight ? NULL : (const char*)packed + group * packed_bytes(&w));
     }
     fc_workspace_trim();
     return status;
@@ -304,7 +320,17 @@ fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype, cons
     w.source.data = (char*)input;
     w.target.data = output;
     w.relu = relu;
-    return run_groups(conv, w, weight, bias);
+    return run_groups(conv, w, weight, NULL, bias);
+}
+
+fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* input, const void* packed, const void* bias,
+                                            int relu, void* output) {
+    fc_winograd w = problem_of(conv, dtype, 0);
+    w.source.data = (char*)input;
+    w.target.data = output;
+    w.relu = relu;
+    return run_groups(conv, w, NULL, packed, bias);
 }
 
 fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
@@ -313,5 +339,37 @@ fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
     fc_winograd w = problem_of(conv, dtype, 1);
     w.source.data = (char*)grad_output;
     w.target.data = grad_input;
-    return run_groups(conv, w, weight, NULL);
+    return run_groups(conv, w, weight, NULL, NULL);
+}
+
+int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype) {
+    const fc_winograd w = problem_of(conv, dtype, 0);
+    return conv->groups * packed_bytes(&w);
+}
+
+fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, const void* weight,
+                                         void* packed) {
+    fc_status status = FC_OK;
+    for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
+        winograd_job job = {.w = problem_of(conv, dtype, 0)};
+        set_weight(&job.w, conv, group, weight);
+        const int64_t bytes = packed_bytes(&job.w);
+        job.weights = (char*)packed + group * bytes;
+        status = fc_parallel_for(fc_winograd_panels(&job.w) * fc_winograd_chunks(&job.w),
+                                 (double)bytes, pack_weights, &job);
+    }
+    fc_workspace_trim();
+    return status;
+}
+
+int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (pass == 2) return fc_winograd_grad_weight_workspace(conv, dtype);
+    const fc_winograd w = problem_of(conv, dtype, pass);
+    const int threads = fc_get_num_threads();
+    const winograd_job job = plan_job(&w, NULL, threads);
+    const int64_t tiles = fc_min(job.part_strips * job.strips.rows * job.strips.columns,
+                                 job.strips.of_image * conv->batch);
+    const int64_t slab = fc_winograd_slab_bytes(&job.strips, w.lanes * w.element);
+    return fc_max(slab, (int64_t)layout_products(&job, tiles, NULL).bytes) +
+           points_bytes(&job) / threads;
 }

@@ -9,7 +9,7 @@ enum {
     WINOGRAD_REACH = 2,   /* further inputs that it reads */
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
     WINOGRAD_TAPS = 9,
-    WINOGRAD_CHUNK = 64, /* channels of a partial sum: their tree keeps the error of a direct sum */
+    WINOGRAD_PAD = 48, /* elements between planes: keeps them off one another's cache sets */
 };
 
 /* target = a 3x3 convolution of source with stride 1, for one group of channels. */
@@ -29,11 +29,13 @@ typedef struct {
     int relu;
 } fc_winograd;
 
-/* Transformed weights come in panels of 2 * lanes results and WINOGRAD_CHUNK channels, laid out
+/* Transformed weights come in panels of 2 * lanes results and fc_winograd_chunk channels, laid out
  * [point][channel][result] with zeros for channels past the last. */
-int64_t fc_winograd_panels(const fc_winograd* w);       /* of results */
-int64_t fc_winograd_chunks(const fc_winograd* w);       /* of channels */
+int64_t fc_winograd_panels(const fc_winograd* w); /* of results */
+int64_t fc_winograd_chunk(const fc_winograd* w);  /* channels of a partial sum */
+int64_t fc_winograd_chunks(const fc_winograd* w);
 int64_t fc_winograd_chunk_depth(const fc_winograd* w);  /* channels of a panel, whole vectors */
+int64_t fc_winograd_panel_plane(const fc_winograd* w);  /* elements from a point to the next */
 int64_t fc_winograd_panel_bytes(const fc_winograd* w);  /* of one panel of one chunk */
 int64_t fc_winograd_filter_bytes(const fc_winograd* w); /* scratch of fc_winograd_pack_panel */
 int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel);
@@ -57,11 +59,22 @@ fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int6
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 
-/* Pack the strip's inputs of one channel block into slab, and transform its tiles: point p of tile
- * t goes to points + p * plane + t * lanes (elements). */
-void fc_winograd_strip_in(const fc_image* image, const int64_t padding[2], const fc_strip* strip,
-                          int64_t channel, int64_t channels, char* slab, int64_t plane,
-                          char* points);
+/* The way of a strip from an image to transformed tiles: point p of tile t goes to
+ * points + p * plane + t * tile (elements). */
+typedef struct {
+    fc_image image;
+    int64_t padding[2]; /* before the image's first row and column */
+    int64_t reach;      /* pixels that a tile reads beyond its own */
+    fc_squares_kernel transform;
+    int64_t plane, tile;
+} fc_tiler;
+
+/* One block of up to `lanes` channels from `channel` on; slab is scratch. */
+void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t channels,
+                   char* slab, char* points);
 int64_t fc_winograd_slab_bytes(const fc_strips* s, int64_t vector_bytes);
+
+/* Scratch of a thread for the gradient of the weights, its share of what all read included. */
+int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
 
 #endif

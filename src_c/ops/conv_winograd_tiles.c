@@ -40,17 +40,17 @@ int64_t fc_winograd_slab_bytes(const fc_strips* s, int64_t vector_bytes) {
            (s->columns * WINOGRAD_TILE + WINOGRAD_REACH) * vector_bytes;
 }
 
-void fc_winograd_strip_in(const fc_image* image, const int64_t padding[2], const fc_strip* strip,
-                          int64_t channel, int64_t channels, char* slab, int64_t plane,
-                          char* points) {
-    const fc_kernels_of_type* kernels = image->kernels;
-    const int64_t lanes = kernels->lanes, pitch = strip->columns * WINOGRAD_TILE + WINOGRAD_REACH;
+void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t channels,
+                   char* slab, char* points) {
+    const fc_image* image = &tiler->image;
+    const int64_t lanes = image->kernels->lanes, vector = lanes * image->element;
+    const int64_t pitch = strip->columns * WINOGRAD_TILE + tiler->reach;
     const fc_block block = {.image = strip->image,
                             .channel = channel,
                             .channels = channels,
-                            .row = strip->row * WINOGRAD_TILE - padding[0],
-                            .column = strip->column * WINOGRAD_TILE - padding[1],
-                            .rows = strip->rows * WINOGRAD_TILE + WINOGRAD_REACH,
+                            .row = strip->row * WINOGRAD_TILE - tiler->padding[0],
+                            .column = strip->column * WINOGRAD_TILE - tiler->padding[1],
+                            .rows = strip->rows * WINOGRAD_TILE + tiler->reach,
                             .columns = pitch,
                             .pitch = pitch};
     fc_pack_block(image, &block, slab);
@@ -58,11 +58,10 @@ void fc_winograd_strip_in(const fc_image* image, const int64_t padding[2], const
                                 .in_item = WINOGRAD_TILE * lanes,
                                 .in_row = pitch * lanes,
                                 .in_column = lanes,
-                                .out_item = lanes,
-                                .out_row = 6 * plane,
-                                .out_column = plane};
-    const int64_t vector = lanes * image->element;
+                                .out_item = tiler->tile,
+                                .out_row = 6 * tiler->plane,
+                                .out_column = tiler->plane};
     for (int64_t i = 0; i < strip->rows; i++)
-        kernels->winograd_input(&squares, slab + i * WINOGRAD_TILE * pitch * vector,
-                                points + i * strip->columns * vector);
+        tiler->transform(&squares, slab + i * WINOGRAD_TILE * pitch * vector,
+                         points + i * strip->columns * tiler->tile * image->element);
 }

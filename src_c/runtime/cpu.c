@@ -49,3 +49,13 @@ int fc_cpu_quota(void) {
     if (quota > 0 && quota < cpus) cpus = quota;
     return cpus > 1 ? cpus : 1;
 }
+
+size_t fc_memory_quota(void) {
+    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), quota;
+    FILE* file = fopen("/sys/fs/cgroup/memory.max", "r"); /* v2: a number or "max" */
+    if (!file) file = fopen("/sys/fs/cgroup/memory/memory.limit_in_bytes", "r");
+    if (!file) return (size_t)bytes;
+    if (fscanf(file, "%lf", &quota) == 1 && quota < bytes) bytes = quota;
+    fclose(file);
+    return (size_t)bytes;
+}

@@ -4,11 +4,13 @@
 
 #include "../include/fastconv.h"
 #include "../kernels/kernels.h"
+#include <stdatomic.h>
 
 /* cpu.c */
 int fc_cpu_has_avx512(void);
 int fc_cpu_has_avx2(void);
-int fc_cpu_quota(void); /* CPUs that affinity and the cgroup allow, at least 1 */
+int fc_cpu_quota(void);       /* CPUs that affinity and the cgroup allow, at least 1 */
+size_t fc_memory_quota(void); /* bytes that the machine has and the cgroup allows */
 
 /* dispatch.c: the selected kernels of one dtype. */
 const fc_kernels_of_type* fc_kernels_for(fc_dtype dtype);
@@ -35,9 +37,11 @@ typedef enum {
     FC_SLOTS,
 } fc_slot;
 #define FC_WORKSPACE_KEEP (4 << 20)
-#define FC_WORKSPACE_KEEP_WEIGHTS (32 << 20)
 void* fc_workspace(fc_slot slot, size_t bytes);
 void fc_workspace_trim(void);
+
+/* Testing: count a request for memory down, and say whether it is the one that is to fail. */
+int fc_failure_due(_Atomic int64_t* requests);
 
 /* Carve consecutive 64-byte aligned pieces out of one block: first sum up, then hand out. */
 static inline size_t fc_align(size_t bytes) {

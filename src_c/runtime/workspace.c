@@ -1,14 +1,16 @@
 /* Scratch memory: per thread and slot, aligned, kept between calls, bounded.
  *
  * A fresh malloc of a few hundred KB page-faults on every call, so each thread keeps what it used.
- * What it keeps is bounded by FC_WORKSPACE_KEEP a slot (more for packed weights: faulting in 10 MB
- * takes a quarter of a deep layer's time); a larger block lives until the operation
+ * What it keeps is bounded by FC_WORKSPACE_KEEP a slot; a larger block lives until the operation
  * ends. Everything is freed when its thread ends. */
 #define _GNU_SOURCE
 #include "runtime.h"
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+
+/* Blocks of this size are worth huge pages, and come from the cache of results' memory, which has
+ * them and keeps what FC_WORKSPACE_KEEP does not. */
+#define BORROWED_FROM ((size_t)2 << 20)
 
 typedef struct {
     void* block[FC_SLOTS];
@@ -21,13 +23,18 @@ static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static _Atomic int64_t requests_until_failure;
 
+static void drop(workspace* own, int slot) {
+    if (own->bytes[slot] >= BORROWED_FROM)
+        fc_output_release(own->block[slot]);
+    else
+        free(own->block[slot]);
+    own->block[slot] = NULL;
+    own->bytes[slot] = 0;
+}
+
 static void release(void* pointer) {
     workspace* own = pointer;
-    for (int slot = 0; slot < FC_SLOTS; slot++) {
-        free(own->block[slot]);
-        own->block[slot] = NULL;
-        own->bytes[slot] = 0;
-    }
+    for (int slot = 0; slot < FC_SLOTS; slot++) drop(own, slot);
     own->registered = 0;
 }
 
@@ -39,20 +46,19 @@ void fc_workspace_fail_at(int64_t n) {
     atomic_store(&requests_until_failure, n);
 }
 
-static int failure_due(void) {
-    if (atomic_load_explicit(&requests_until_failure, memory_order_relaxed) <= 0) return 0;
-    return atomic_fetch_sub(&requests_until_failure, 1) == 1;
+int fc_failure_due(_Atomic int64_t* requests) {
+    if (atomic_load_explicit(requests, memory_order_relaxed) <= 0) return 0;
+    return atomic_fetch_sub(requests, 1) == 1;
 }
 
 void* fc_workspace(fc_slot slot, size_t bytes) {
-    if (failure_due()) return NULL;
+    if (fc_failure_due(&requests_until_failure)) return NULL;
     if (held.bytes[slot] >= bytes && held.block[slot]) return held.block[slot];
-    free(held.block[slot]);
-    held.block[slot] = NULL;
-    held.bytes[slot] = 0;
+    drop(&held, slot);
     size_t rounded = (bytes + 4095) & ~(size_t)4095;
     if (rounded < bytes) return NULL;
-    void* block = aligned_alloc(4096, rounded ? rounded : 4096);
+    void* block = rounded >= BORROWED_FROM ? fc_output_acquire(rounded)
+                                           : aligned_alloc(4096, rounded ? rounded : 4096);
     if (!block) return NULL;
     held.block[slot] = block;
     held.bytes[slot] = rounded;
@@ -64,13 +70,15 @@ void* fc_workspace(fc_slot slot, size_t bytes) {
     return block;
 }
 
+int64_t fc_workspace_release(void) {
+    int64_t bytes = fc_workspace_held();
+    release(&held);
+    return bytes;
+}
+
 void fc_workspace_trim(void) {
     for (int slot = 0; slot < FC_SLOTS; slot++) {
-        const size_t keep = slot == FC_SLOT_WEIGHTS ? FC_WORKSPACE_KEEP_WEIGHTS : FC_WORKSPACE_KEEP;
-        if (held.bytes[slot] <= keep) continue;
-        free(held.block[slot]);
-        held.block[slot] = NULL;
-        held.bytes[slot] = 0;
+        if (held.bytes[slot] > FC_WORKSPACE_KEEP) drop(&held, slot);
     }
 }
 

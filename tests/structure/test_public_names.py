@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from processes import output_of
 
@@ -56,11 +57,11 @@ def test_every_operation_shows_an_example(name: str) -> None:
     assert parsed(FUNCTIONS[name]), f"{name} has no >>> in its docstring"
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, "num_threads", "show_config"])
+@pytest.mark.parametrize("name", [*FUNCTIONS, "num_threads", "release_memory", "show_config"])
 def test_examples_are_true(name: str) -> None:
     function = getattr(fc, name)
     assert (function.__doc__ or "").strip()
-    names = {**vars(inspect.getmodule(function)), "fc": fc}
+    names = {**vars(inspect.getmodule(function)), "fc": fc, "np": np}
     finder = doctest.DocTestFinder(recurse=False)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in finder.find(inspect.unwrap(function), name, globs=names):

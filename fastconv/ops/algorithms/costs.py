@@ -17,6 +17,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
                 "grad_weight": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1e-10],
+                "grad_input": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1.2e-10],
+                "grad_weight": [2e-06, 0.9, 1.35e-11, 1.4e-10, 1e-10],
+            },
             "im2col": {
                 "forward": [2.26e-06, 0.87, 1.87e-11, 1.67e-10, 0.0],
                 "grad_input": [2.3e-06, 0.00405, 1.95e-11, 1.6e-10, 5.01e-11],
@@ -38,6 +43,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
                 "grad_input": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
                 "grad_weight": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2e-10],
+                "grad_input": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2.4e-10],
+                "grad_weight": [2e-06, 0.9, 2.7e-11, 2.8e-10, 2e-10],
             },
             "im2col": {
                 "forward": [2.32e-06, 0.947, 4.01e-11, 1.24e-10, 0.0],
@@ -63,6 +73,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
                 "grad_weight": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 2.25e-11, 2.34e-10, 1.8e-10],
+                "grad_input": [2e-06, 0.9, 2.25e-11, 2.34e-10, 2.16e-10],
+                "grad_weight": [2e-06, 0.9, 2.43e-11, 2.52e-10, 1.8e-10],
+            },
             "im2col": {
                 "forward": [2.14e-06, 0.847, 1.88e-11, 1.68e-10, 0.0],
                 "grad_input": [2.16e-06, 0.0144, 1.9e-11, 1.89e-10, 0.0],
@@ -84,6 +99,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
                 "grad_input": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
                 "grad_weight": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 4.5e-11, 4.68e-10, 3.6e-10],
+                "grad_input": [2e-06, 0.9, 4.5e-11, 4.68e-10, 4.32e-10],
+                "grad_weight": [2e-06, 0.9, 4.86e-11, 5.04e-10, 3.6e-10],
             },
             "im2col": {
                 "forward": [2.33e-06, 0.943, 4.13e-11, 1.09e-10, 0.0],
@@ -109,6 +129,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_input": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
                 "grad_weight": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
             },
+            "winograd": {
+                "forward": [2e-06, 0.9, 7.5e-11, 7.8e-10, 6e-10],
+                "grad_input": [2e-06, 0.9, 7.5e-11, 7.8e-10, 7.2e-10],
+                "grad_weight": [2e-06, 0.9, 8.1e-11, 8.4e-10, 6e-10],
+            },
             "im2col": {
                 "forward": [2.11e-06, 0.712, 1.82e-11, 2.11e-10, 0.0],
                 "grad_input": [2.09e-06, 0.0121, 1.88e-11, 2.06e-10, 3.56e-11],
@@ -130,6 +155,11 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "forward": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
                 "grad_input": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
                 "grad_weight": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
+            },
+            "winograd": {
+                "forward": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.2e-09],
+                "grad_input": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.44e-09],
+                "grad_weight": [2e-06, 0.9, 1.62e-10, 1.68e-09, 1.2e-09],
             },
             "im2col": {
                 "forward": [1.95e-06, 0.905, 4.07e-11, 2.02e-10, 0.0],

@@ -22,13 +22,10 @@ from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
 #: All algorithms, in order of preference where estimates are equal.
-ALGORITHMS = ("direct", "implicit_gemm", "im2col", "fft")
+ALGORITHMS = ("direct", "implicit_gemm", "winograd", "im2col", "fft")
 
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
-
-#: Names that other versions of the contract know, and why they are refused here.
-PLANNED = ("winograd",)
 
 #: A later algorithm must be estimated this many times faster than an earlier one to be taken.
 MARGIN = 1.15
@@ -44,8 +41,11 @@ def load(name: str) -> ModuleType:
 #: and below it exactness is worth more than the time.
 LARGE_KERNEL = 121
 
-#: Verdict on an algorithm that "auto" leaves to those who ask for it.
-UNTRUSTED = "only if asked for: its error is relative to a whole tile"
+#: Verdicts on algorithms that "auto" leaves to those who ask for them.
+UNTRUSTED = {
+    "fft": "only if asked for: its error is relative to a whole tile",
+    "winograd": "only if asked for: too few channels or tiles to average its error out",
+}
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,14 @@ def estimate(
     return start + sum(s * w for s, w in zip(seconds, work, strict=True)) / threads**exponent
 
 
-def trusted(name: str, geometry: Conv2dGeometry) -> bool:
+def trusted(name: str, geometry: Conv2dGeometry, which: str) -> bool:
     """May "auto" take this algorithm for its speed?"""
-    phases = geometry.stride[0] * geometry.stride[1]
-    large = geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases
-    return name != "fft" or large
+    if name == "fft":
+        phases = geometry.stride[0] * geometry.stride[1]
+        return geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases
+    if name == "winograd":
+        return load(name).averages(geometry, which)
+    return True
 
 
 def _consider(
@@ -118,14 +121,14 @@ def _consider(
     if reason:
         return Candidate(name, None, f"can't: {reason}")
     seconds = estimate(module, geometry, dtype, which, isa, threads)
-    if not trusted(name, geometry):
-        return Candidate(name, seconds, UNTRUSTED)
+    if not trusted(name, geometry, which):
+        return Candidate(name, seconds, UNTRUSTED[name])
     return Candidate(name, seconds, "slower")
 
 
 def _choose(candidates: list[Candidate]) -> tuple[str, str]:
     able = [c for c in candidates if c.seconds is not None]
-    free = [c for c in able if c.verdict != UNTRUSTED]
+    free = [c for c in able if c.verdict not in UNTRUSTED.values()]
     if not free:
         if not able:
             raise ValueError(
@@ -155,7 +158,7 @@ def select(
         chosen = "direct" if chosen == "auto" else chosen
     elif algorithm == "auto":
         arguments = geometry, dtype, which, isa, threads
-        names = [n for n in ALGORITHMS if explain or trusted(n, geometry)]
+        names = [n for n in ALGORITHMS if explain or trusted(n, geometry, which)]
         candidates = [_consider(n, *arguments) for n in names]
         if not explain and all(c.seconds is None for c in candidates):
             candidates = [_consider(n, *arguments) for n in ALGORITHMS]
@@ -179,8 +182,7 @@ def select(
 def _known(algorithm: str) -> str:
     if algorithm != "auto" and algorithm not in ALGORITHMS:
         expected = ", ".join(repr(name) for name in ("auto", *ALGORITHMS))
-        note = " (planned, not in this version)" if algorithm in PLANNED else ""
-        raise ValueError(f"algorithm: expected {expected}, got {algorithm!r}{note}")
+        raise ValueError(f"algorithm: expected {expected}, got {algorithm!r}")
     return algorithm
 
 

@@ -1,0 +1,111 @@
+"""Winograd F(4x4, 3x3): 36 products where a direct sum has 144 (src_c/ops/conv_winograd.c).
+
+Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with the points
+{0, +-3/4, +-3/2, infinity} and channels summed in chunks of 64. An infinity or a NaN in the input
+spreads over the 4x4 outputs of its tile.
+
+On normally distributed data the largest float32 error is below 4e-7 * sum |x| |w|, about that of a
+direct sum of some hundred products; `error_bound` holds for any data.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastconv._core import winograd as core
+from fastconv.ops.arrays import Array
+from fastconv.ops.geometry import Conv2dGeometry
+
+name = "winograd"
+
+#: Outputs of a tile along an axis, points (products) of a tile, channels of a partial sum.
+TILE, POINTS, CHUNK = 4, 36, 64
+
+#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|.
+FEWEST_CHANNELS, FEWEST_TILES = 64, 32
+
+#: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
+#: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
+GROWTH = 760.0
+
+
+def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
+    """Return why the algorithm can't do the problem, or None."""
+    g = geometry
+    if (g.kernel_height, g.kernel_width) != (3, 3):
+        return f"it needs a 3x3 kernel, not {g.kernel_height}x{g.kernel_width}"
+    if tuple(g.stride) != (1, 1) or tuple(g.dilation) != (1, 1):
+        return "it needs stride 1 and dilation 1"
+    return None
+
+
+def averages(geometry: Conv2dGeometry, which: str) -> bool:
+    """Tell whether enough terms are summed for float32 errors below 4e-7 * sum |x| |w|."""
+    g = geometry
+    if which == "grad_weight":
+        return g.batch * -(-g.out_height // TILE) * -(-g.out_width // TILE) >= FEWEST_TILES
+    channels = g.in_channels if which == "forward" else g.out_channels
+    return channels // g.groups >= FEWEST_CHANNELS
+
+
+def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
+    """Bytes of scratch that a thread needs, the largest over the three passes."""
+    return max(
+        core.workspace(geometry.core, dtype.itemsize == 8, each)
+        for each in ("forward", "grad_input", "grad_weight")
+    )
+
+
+def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
+    """Work that the cost model weighs: products, transformed tiles, transformed weights."""
+    g = geometry
+    height, width = (
+        (g.in_height, g.in_width) if which == "grad_input" else (g.out_height, g.out_width)
+    )
+    tiles = g.batch * -(-height // TILE) * -(-width // TILE)
+    lanes = 64 // dtype.itemsize
+    in_padded, out_padded = (
+        -(-(channels // g.groups) // lanes) * lanes for channels in (g.in_channels, g.out_channels)
+    )
+    pairs = in_padded * out_padded * g.groups
+    return [
+        float(tiles * pairs * POINTS),
+        float(tiles * (in_padded + out_padded) * g.groups * POINTS),
+        float(pairs * POINTS),
+    ]
+
+
+def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
+    """Return the bound's factor and what it multiplies.
+
+    One rounding for each of up to CHUNK products in order, for each chunk, and for each of the
+    operations of the transforms (at most 14 in sequence), times the transforms' growth.
+    """
+    channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
+    roundings = min(channels, CHUNK) + -(-channels // CHUNK) + 14
+    return (
+        GROWTH * roundings * float(np.finfo(dtype).eps) / 2,
+        "sum over channels of (max |x| of a 6x6 tile) (max |w| of a filter)",
+    )
+
+
+def forward(
+    geometry: Conv2dGeometry,
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    relu: bool,
+    output: Array,
+) -> None:
+    """Write conv(input, weight) + bias, clipped at 0 if `relu`, to `output`."""
+    core.forward(geometry.core, input, weight, bias, relu, output)
+
+
+def grad_input(geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array) -> None:
+    """Write the gradient with respect to the input to `result`."""
+    core.grad_input(geometry.core, grad_output, weight, result)
+
+
+def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:
+    """Write the gradient with respect to the weight to `result`."""
+    core.grad_weight(geometry.core, input, grad_output, result)

@@ -1,0 +1,249 @@
+/* The gradient of 3x3 weights by Winograd F(4x4, 3x3):
+ *
+ *   grad_weight = Gt [ sum over tiles of (A grad_output At) * (Bt input B) ] G
+ *
+ * Quarters of at most SIDE channels on either side go through blocks of tiles. For each block
+ *   1. both sides' tiles are transformed: V[point][channel block][tile][lane] and
+ *      D[point][panel][tile][2 lanes];
+ *   2. panels of results x groups of channel blocks: per point the product V D over the tiles, then
+ *      the small transform, added to what the blocks before gave.
+ * A weight belongs to one task of every block, and blocks follow from the geometry alone: no sum
+ * depends on the number of threads. In the end the weights are brought to OIHW. */
+#include "conv_winograd.h"
+
+enum {
+    SIDE = 256,             /* channels of a quarter */
+    TILES_BYTES = 3 << 20,  /* of V and D */
+    TILES_MOST = 192,       /* of a block */
+    SLAB_BYTES = 128 << 10, /* pixels that a strip packs */
+    BLOCKS_OF_TASK = 4,     /* channel blocks of a task of step 2 */
+};
+
+typedef struct {
+    const fc_kernels_of_type* kernels;
+    int64_t lanes, element;
+    int64_t in_channels, out_channels; /* of a group */
+    int64_t in_first, out_first;       /* of the current quarter, within the group */
+    int64_t in_blocks, out_panels;     /* of the quarter */
+    int64_t in_quarter, out_quarter;   /* its channels */
+    int64_t in_group, out_group;       /* where the group's channels begin in the images */
+    fc_strips strips;
+    int64_t strips_of_block, first_strip, end_strip, first_tile, tiles;
+    int64_t task_blocks; /* channel blocks of a task of step 2 */
+    fc_tiler input, grad_output;
+    char *v, *d;
+    char* sums; /* [vector of results][channel][tap][lane] of the group */
+    int first_block;
+    char* grad_weight; /* of the group */
+} weight_job;
+
+static int64_t quarter(int64_t channels) {
+    return fc_ceil_div(channels, fc_ceil_div(channels, SIDE));
+}
+
+static int64_t vectors_of(const weight_job* job, int64_t panel) {
+    const int64_t first = job->out_first + 2 * panel * job->lanes;
+    return first + job->lanes < job->out_first + job->out_quarter ? 2 : 1;
+}
+
+/* Step 1: index is a strip and a vector of channels of either side. */
+static fc_status transform_tiles(void* context, int64_t index) {
+    const weight_job* job = context;
+    const int64_t lanes = job->lanes, vector = lanes * job->element;
+    char* slab = fc_workspace(FC_SLOT_TASK, (size_t)fc_winograd_slab_bytes(&job->strips, vector));
+    if (!slab) return FC_ERROR_MEMORY;
+    const int64_t out_blocks = fc_ceil_div(job->out_quarter, lanes);
+    const int64_t both = job->in_blocks + out_blocks;
+    int64_t block = index % both;
+    const int64_t number = job->first_strip + index / both;
+    const fc_strip strip = fc_strip_at(&job->strips, number);
+    const int64_t tile = fc_tiles_before(&job->strips, number) - job->first_tile;
+    if (block < job->in_blocks) {
+        fc_tile_strip(&job->input, &strip, job->in_group + job->in_first + block * lanes,
+                      fc_min(lanes, job->in_quarter - block * lanes), slab,
+                      job->v + (block * job->tiles + tile) * vector);
+        return FC_OK;
+    }
+    block -= job->in_blocks;
+    fc_tile_strip(&job->grad_output, &strip, job->out_group + job->out_first + block * lanes,
+                  fc_min(lanes, job->out_quarter - block * lanes), slab,
+                  job->d + ((block / 2 * job->tiles + tile) * 2 + block % 2) * vector);
+    return FC_OK;
+}
+
+/* Step 2: index is a panel of results and a group of channel blocks. */
+static fc_status multiply_tiles(void* context, int64_t index) {
+    const weight_job* job = context;
+    const int64_t lanes = job->lanes, vector = lanes * job->element;
+    const int64_t groups = fc_ceil_div(job->in_blocks, job->task_blocks);
+    const int64_t panel = index / groups, first = index % groups * job->task_blocks;
+    const int64_t blocks = fc_min(job->task_blocks, job->in_blocks - first);
+    const int64_t plane = blocks * lanes * 2 * lanes + WINOGRAD_PAD;
+    char* products = fc_workspace(FC_SLOT_TASK, (size_t)(WINOGRAD_POINTS * plane * job->element));
+    if (!products) return FC_ERROR_MEMORY;
+    const int vectors = (int)vectors_of(job, panel);
+    const int64_t start = 0;
+    const fc_gemm_panel gemm = {.a_row = 1,
+                                .a_depth = lanes,
+                                .segments = 1,
+                                .depth = job->tiles,
+                                .a_segment = &start,
+                                .b_depth = 2 * lanes,
+                                .b_vector = lanes,
+                                .c_row = 2 * lanes,
+                                .c_vector = lanes};
+    for (int64_t point = 0; point < WINOGRAD_POINTS; point++)
+        for (int64_t b = 0; b < blocks; b++)
+            job->kernels->gemm_by_columns(
+                &gemm, lanes, vectors,
+                job->v +
+                    (point * job->input.plane + (first + b) * job->tiles * lanes) * job->element,
+                job->d + (point * job->grad_output.plane + panel * job->tiles * 2 * lanes) *
+                             job->element,
+                products + (point * plane + b * lanes * 2 * lanes) * job->element);
+    const fc_squares squares = {.items = fc_min(blocks * lanes, job->in_quarter - first * lanes),
+                                .in_item = 2 * lanes,
+                                .in_row = 6 * plane,
+                                .in_column = plane,
+                                .out_item = WINOGRAD_TAPS * lanes,
+                                .out_row = 3 * lanes,
+                                .out_column = lanes,
+                                .accumulate = !job->first_block};
+    for (int n = 0; n < vectors; n++) {
+        const int64_t row = job->out_first / lanes + 2 * panel + n;
+        const int64_t channel = row * job->in_channels + job->in_first + first * lanes;
+        job->kernels->winograd_grad_weight(&squares, products + n * vector,
+                                           job->sums + channel * WINOGRAD_TAPS * vector);
+    }
+    return FC_OK;
+}
+
+static fc_status store_weights(void* context, int64_t index) {
+    const weight_job* job = context;
+    const int64_t run = job->in_channels * WINOGRAD_TAPS;
+    const fc_lanes lanes = {.rows = fc_min(job->lanes, job->out_channels - index * job->lanes),
+                            .columns = run,
+                            .row_stride = run,
+                            .column_stride = 1};
+    job->kernels->unpack_lanes(&lanes, job->sums + index * run * job->lanes * job->element, NULL,
+                               job->grad_weight + index * job->lanes * run * job->element);
+    return FC_OK;
+}
+
+static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype) {
+    weight_job job = {
+        .kernels = fc_kernels_for(dtype),
+        .element = (int64_t)fc_dtype_size(dtype),
+        .in_channels = conv->in_channels / conv->groups,
+        .out_channels = conv->out_channels / conv->groups,
+        .input = {.image = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
+                                       conv->channels_last),
+                  .padding = {conv->padding[0], conv->padding[1]},
+                  .reach = WINOGRAD_REACH},
+        .grad_output = {.image = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
+                                             conv->out_size, conv->channels_last)},
+    };
+    job.lanes = job.kernels->lanes;
+    job.input.transform = job.kernels->winograd_input;
+    job.input.tile = job.lanes;
+    job.grad_output.transform = job.kernels->winograd_grad_output;
+    job.grad_output.tile = 2 * job.lanes;
+    const int64_t vector = job.lanes * job.element;
+    /* quarters begin at whole panels, so that each vector of results has one owner */
+    job.in_quarter = fc_ceil_div(quarter(job.in_channels), job.lanes) * job.lanes;
+    job.out_quarter = fc_ceil_div(quarter(job.out_channels), 2 * job.lanes) * 2 * job.lanes;
+    const int64_t of_tile = WINOGRAD_POINTS * (job.in_quarter + job.out_quarter) * job.element;
+    const int64_t most = fc_max(1, fc_min(TILES_MOST, TILES_BYTES / of_tile));
+    const int64_t slab = fc_min(SLAB_BYTES, most * WINOGRAD_TILE * WINOGRAD_TILE * vector);
+    job.strips = fc_strips_of(conv->batch, conv->out_size, slab, vector);
+    const int64_t strips = fc_max(1, most / (job.strips.rows * job.strips.columns));
+    job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
+    return job;
+}
+
+static fc_status run_block(weight_job* job, int64_t block) {
+    job->first_block = block == 0;
+    job->first_strip = block * job->strips_of_block;
+    job->end_strip = fc_min(job->first_strip + job->strips_of_block, job->strips.strips);
+    job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
+    job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
+    job->input.plane = job->in_blocks * job->tiles * job->lanes + WINOGRAD_PAD;
+    job->grad_output.plane = job->out_panels * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
+    job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
+    const int64_t both = job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes);
+    const double points = (double)(job->tiles * job->lanes) * WINOGRAD_POINTS;
+    const fc_status status = fc_parallel_for((job->end_strip - job->first_strip) * both,
+                                             points * (double)both, transform_tiles, job);
+    if (status != FC_OK) return status;
+    return fc_parallel_for(job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks),
+                           points * (double)job->in_blocks * (double)job->out_quarter,
+                           multiply_tiles, job);
+}
+
+static fc_status run_quarter(weight_job* job) {
+    job->in_blocks = fc_ceil_div(job->in_quarter, job->lanes);
+    job->out_panels = fc_ceil_div(job->out_quarter, 2 * job->lanes);
+    job->task_blocks = BLOCKS_OF_TASK;
+    while (job->task_blocks > 1 && job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks) <
+                                       2 * fc_get_num_threads())
+        job->task_blocks /= 2;
+    fc_status status = FC_OK;
+    const int64_t blocks = fc_ceil_div(job->strips.strips, job->strips_of_block);
+    for (int64_t i = 0; i < blocks && status == FC_OK; i++) status = run_block(job, i);
+    return status;
+}
+
+static int64_t points_bytes(const weight_job* job) {
+    const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
+    return WINOGRAD_POINTS * job->element *
+           (tiles * (job->in_quarter + job->out_quarter) + 2 * WINOGRAD_PAD);
+}
+
+static int64_t sums_bytes(const weight_job* job) {
+    return fc_ceil_div(job->out_channels, job->lanes) * job->in_channels * WINOGRAD_TAPS *
+           job->lanes * job->element;
+}
+
+static fc_status run_group(weight_job job) {
+    const int64_t in_quarter = job.in_quarter, out_quarter = job.out_quarter;
+    fc_status status = FC_OK;
+    for (int64_t k = 0; k < job.out_channels && status == FC_OK; k += out_quarter)
+        for (int64_t c = 0; c < job.in_channels && status == FC_OK; c += in_quarter) {
+            job.out_first = k;
+            job.in_first = c;
+            job.out_quarter = fc_min(out_quarter, job.out_channels - k);
+            job.in_quarter = fc_min(in_quarter, job.in_channels - c);
+            status = run_quarter(&job);
+        }
+    if (status != FC_OK) return status;
+    return fc_parallel_for(fc_ceil_div(job.out_channels, job.lanes),
+                           (double)sums_bytes(&job) / (double)job.element, store_weights, &job);
+}
+
+fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                         const void* grad_output, void* grad_weight) {
+    weight_job job = plan_job(conv, dtype);
+    job.input.image.data = (char*)input;
+    job.grad_output.image.data = (char*)grad_output;
+    job.v = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(&job));
+    job.sums = fc_workspace(FC_SLOT_WEIGHTS, (size_t)sums_bytes(&job));
+    fc_status status = job.v && job.sums ? FC_OK : FC_ERROR_MEMORY;
+    const int64_t filters = job.in_channels * job.out_channels * WINOGRAD_TAPS;
+    for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
+        job.in_group = group * job.in_channels;
+        job.out_group = group * job.out_channels;
+        job.grad_weight = (char*)grad_weight + group * filters * job.element;
+        status = run_group(job);
+    }
+    fc_workspace_trim();
+    return status;
+}
+
+int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
+    const weight_job job = plan_job(conv, dtype);
+    const int64_t vector = job.lanes * job.element;
+    const int64_t channels = fc_min(BLOCKS_OF_TASK * job.lanes, job.in_quarter);
+    const int64_t products =
+        WINOGRAD_POINTS * (channels * 2 * job.lanes + WINOGRAD_PAD) * job.element;
+    return fc_max(fc_winograd_slab_bytes(&job.strips, vector), products) + points_bytes(&job);
+}
