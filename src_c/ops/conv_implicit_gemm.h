@@ -115,11 +115,12 @@ void fc_implicit_pack_weight(const fc_implicit* problem, int64_t index, const ch
 void fc_implicit_unpack_weight(const fc_implicit* problem, int64_t index, int64_t channel_block,
                                char* sums, char* scratch, char* weight);
 
-/* Bytes of scratch of a task of grad_weight and of what is shared. */
+/* conv_implicit_gemm_weight_plan.c: bytes of scratch of a task of grad_weight, and shared. */
 int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
 
 /* 1x1 convolutions of planar images go another way (conv_implicit_gemm_pointwise.c), with weights
  * as they are: their packed form is a copy. */
+int fc_is_pointwise(const fc_conv2d* conv); /* 1x1, pixel for pixel */
 int fc_pointwise_pays(const fc_conv2d* conv, fc_dtype dtype);
 fc_status fc_pointwise_run(const fc_implicit* problem, const void* weight, const void* bias,
                            int relu);

@@ -29,13 +29,18 @@ typedef struct {
     int relu;
 } pointwise_job;
 
+int fc_is_pointwise(const fc_conv2d* conv) {
+    int plain = 1;
+    for (int axis = 0; axis < 2; axis++)
+        plain &= conv->kernel_size[axis] == 1 && conv->stride[axis] == 1 &&
+                 conv->padding[axis] == 0 && conv->in_size[axis] == conv->out_size[axis];
+    return plain;
+}
+
 int fc_pointwise_pays(const fc_conv2d* conv, fc_dtype dtype) {
     const int64_t lanes = fc_kernels_for(dtype)->lanes;
     const int64_t area = conv->in_size[0] * conv->in_size[1];
-    int is_plain = !conv->channels_last;
-    for (int axis = 0; axis < 2; axis++)
-        is_plain &= conv->kernel_size[axis] == 1 && conv->stride[axis] == 1 &&
-                    conv->padding[axis] == 0 && conv->in_size[axis] == conv->out_size[axis];
+    const int is_plain = fc_is_pointwise(conv) && !conv->channels_last;
     /* lanes that the last vector of a plane may lose */
     return is_plain && 10 * fc_ceil_div(area, lanes) * lanes <= 11 * area;
 }
