@@ -11,7 +11,14 @@ import pytest
 
 import fastconv
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKS = [
+    (page, target)
+    for page in PAGES
+    for target in re.findall(r"\]\(((?!http)[^)]+)\)", page.read_text(encoding="utf-8"))
+]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(fastconv.__path__, "fastconv.")
@@ -41,6 +48,6 @@ def test_the_readme(capsys):
     assert "conv2d forward" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(((?!http)[^)]+)\)", README.read_text()))
-def test_the_readmes_links_lead_somewhere(target):
-    assert (README.parent / target).exists()
+@pytest.mark.parametrize(("page", "target"), LINKS, ids=lambda value: str(value))
+def test_links_lead_somewhere(page, target):
+    assert (page.parent / target).exists()

@@ -59,23 +59,6 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                            const void* input, const void* grad_output,
                                            void* grad_weight)
-    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
-                                         const void* input, const void* weight, const void* bias,
-                                         int relu, void* output)
-    fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
-                                                const void* input, const void* packed,
-                                                const void* bias, int relu, void* output)
-    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                            const void* grad_output, const void* weight,
-                                            void* grad_input)
-    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                             const void* input, const void* grad_output,
-                                             void* grad_weight)
-    int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype)
-    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                             const void* weight, void* packed)
-    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
-
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
@@ -99,6 +82,20 @@ cdef extern from "fastconv.h" nogil:
                                                   const void* weight, void* packed)
     int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
 
+    fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                         const void* input, const fc_conv2d_weight* weight,
+                                         const void* bias, int relu, void* output)
+    fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                            const void* grad_output,
+                                            const fc_conv2d_weight* weight, void* grad_input)
+    fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
+                                             const void* input, const void* grad_output,
+                                             void* grad_weight)
+    int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int which)
+    fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int which,
+                                             const void* weight, void* packed)
+    int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+
     fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
     fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)
 
@@ -120,11 +117,24 @@ cdef extern from "fastconv.h" nogil:
                                            const void* grad_output, void* grad_weight)
     int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype)
 
+    ctypedef struct fc_matmul:
+        int64_t batch, m, n, k
+        int transpose_a, transpose_b, b_packed
+        int64_t lda, ldb, ldc
+        int64_t a_batch, b_batch, c_batch
+        int bias_of_rows, relu
+
+    fc_status fc_matmul_forward(const fc_matmul* matmul, fc_dtype dtype, const void* a,
+                                const void* b, const void* bias, const void* addend, void* c)
+    int64_t fc_matmul_packed_size(const fc_matmul* matmul, fc_dtype dtype)
+    fc_status fc_matmul_pack_b(const fc_matmul* matmul, fc_dtype dtype, const void* b,
+                               void* packed)
+
     ctypedef struct fc_linear:
         int64_t rows, in_features, out_features
 
     fc_status fc_linear_forward(const fc_linear* linear, fc_dtype dtype, const void* input,
-                                const void* weight, const void* bias, void* output)
+                                const void* weight, const void* bias, int relu, void* output)
     fc_status fc_linear_grad_input(const fc_linear* linear, fc_dtype dtype,
                                    const void* grad_output, const void* weight,
                                    void* grad_input)

@@ -17,8 +17,9 @@ cdef fc_linear shape_of(cnp.ndarray input, cnp.ndarray weight) except *:
     return linear
 
 
-def forward(cnp.ndarray input, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray output):
-    """output = input weight^T + bias (or None)."""
+def forward(cnp.ndarray input, cnp.ndarray weight, cnp.ndarray bias, bint relu,
+            cnp.ndarray output):
+    """output = input weight^T + bias (or None), then max(0, .) if relu."""
     cdef fc_dtype dtype = dtype_of(input)
     cdef int number = cnp.PyArray_TYPE(input)
     cdef fc_linear s = shape_of(input, weight)
@@ -28,7 +29,7 @@ def forward(cnp.ndarray input, cnp.ndarray weight, cnp.ndarray bias, cnp.ndarray
     cdef void* y = data_of(output, number, s.rows * s.out_features)
     cdef fc_status status
     with nogil:
-        status = fc_linear_forward(&s, dtype, x, w, b, y)
+        status = fc_linear_forward(&s, dtype, x, w, b, relu, y)
     raise_status(status)
 
 

@@ -45,14 +45,16 @@ WARM_UP = 0.08
 TURN = 0.1
 
 
-def turn(call: Callable[[], Any]) -> list[float]:
-    """Return the seconds of the calls of one turn."""
+def turn(
+    call: Callable[[], Any], *, warm_up: float = WARM_UP, timed: float = TURN, least: int = 3
+) -> list[float]:
+    """Return the seconds of the calls of one turn: at least `least` of them."""
     start = perf_counter()
-    while perf_counter() - start < WARM_UP:
+    while perf_counter() - start < warm_up:
         call()
     times: list[float] = []
     start = perf_counter()
-    while len(times) < 3 or (perf_counter() - start < TURN and len(times) < 1000):
+    while len(times) < least or (perf_counter() - start < timed and len(times) < 1000):
         times.append(seconds(call))
     return times
 

@@ -23,6 +23,7 @@ from fastconv.ops.conv import ConvGradients, conv2d, conv2d_backward, explain_co
 from fastconv.ops.dropout import dropout, dropout_backward
 from fastconv.ops.linear import LinearGradients, linear, linear_backward
 from fastconv.ops.loss import cross_entropy, cross_entropy_backward
+from fastconv.ops.matmul import MatmulGradients, matmul, matmul_backward
 from fastconv.ops.maxout import maxout, maxout_backward
 from fastconv.ops.pooling import (
     MaxPoolResult,
@@ -43,6 +44,7 @@ from fastconv.ops.softmax import (
 __all__ = [
     "ConvGradients",
     "LinearGradients",
+    "MatmulGradients",
     "MaxPoolResult",
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -71,6 +73,8 @@ __all__ = [
     "log_softmax_backward",
     "logsumexp",
     "logsumexp_backward",
+    "matmul",
+    "matmul_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "maxout",

@@ -1,6 +1,8 @@
-"""The fully connected layer: a product with the weights, on the convolution's kernels."""
+"""The fully connected layer: a product with the weights, and two more for its gradients."""
 
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastconv._core import linear as core
 from fastconv.ops.arrays import Array, as_floats, empty, restore
@@ -27,13 +29,14 @@ def _operands(input: Any, weight: Any) -> tuple[Array, Array]:
     return x, w
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Array:
+def linear(input: Any, weight: Any, bias: Any = None, *, activation: str | None = None) -> Array:
     """Return input @ weight.T + bias (notes 004, eq. 4.5, 4.31).
 
     `input` (..., in_features), `weight` (out_features, in_features), `bias` (out_features,) or
     None -> (..., out_features); float32, float64 or float16, one dtype for all. Each sum of K =
-    in_features products is within (K + 2) u sum|x||w|, u = 2^-24 or 2^-53. TypeError, ValueError:
-    other dtypes, or shapes that do not fit each other.
+    in_features products is within (K + 2) u sum|x||w|, u = 2^-24 or 2^-53. `activation` "relu"
+    clips the result at zero on its way to memory. TypeError, ValueError: other dtypes, or shapes
+    that do not fit each other.
 
     Examples
     --------
@@ -46,11 +49,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Array:
         raise ValueError(
             f"bias: expected shape {w.shape[:1]}, one for each output feature, got {b.shape}"
         )
+    if activation not in (None, "relu"):
+        raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
     output = empty((*x.shape[:-1], w.shape[0]), x.dtype)
     if x.size and w.size:
-        core.forward(x, w, b, output)
+        core.forward(x, w, b, activation == "relu", output)
     else:
-        output[...] = 0 if b is None else b
+        output[...] = 0 if b is None else np.maximum(b, 0) if activation else b
     return restore(output, input)
 
 

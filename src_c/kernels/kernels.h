@@ -57,6 +57,31 @@ typedef struct {
 typedef void (*fc_gemm_kernel)(const fc_gemm_panel* panel, int64_t rows, int vectors, const void* a,
                                const void* b, void* c);
 
+/* Rows on their way into panels (gemm_edges.inc): `depth` rows of `columns` elements. */
+typedef struct {
+    int64_t depth, columns, stride;
+    int64_t to_depth, to_vector; /* from row to row and from vector to vector of what is packed */
+} fc_gemm_rows;
+
+/* Sums on their way to the result; either bias may be NULL. */
+typedef struct {
+    int64_t rows, columns, tile_row, result_row;
+    const void *row_bias, *column_bias;
+    int relu;
+} fc_gemm_finish;
+
+/* Dot products of rows of a with rows of b. */
+typedef struct {
+    int64_t depth, a_row, b_row, c_row;
+    int accumulate;
+} fc_gemm_dots;
+
+/* Sums of rows of b: `vectors` of them a row, the last at element `last`. */
+typedef struct {
+    int64_t depth, a_row, a_depth, b_depth, c_row;
+    int64_t vectors, last;
+} fc_gemm_stream;
+
 /* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
  * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
 typedef struct {
@@ -66,6 +91,79 @@ typedef struct {
     int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
+/* Depthwise sums over a filled slab (conv_depthwise.inc). The lanes of a vector are neighbouring
+ * pixels of a row (NCHW) or neighbouring channels of a pixel (NHWC); weights are whole vectors, so
+ * either will do. Output row i, vector v is the sum over d < depth, t < taps of
+ *   weight[d * depth_step + t] * source[(i * stride + t) * source_pitch + v * source_step +
+ * offset[d]]. `channels` of them follow one another, `results` at a time over the same source. */
+typedef struct {
+    int64_t rows, vectors;
+    int64_t taps, stride;      /* along the rows: see fc_depthwise_slides */
+    int64_t depth, depth_step; /* weights of the next d are so many vectors on */
+    const int32_t* offset;
+    int64_t source_pitch, source_step;
+    int64_t output_pitch, output_step;
+    int64_t back;  /* the last vector lies so much before its place: it overlaps its neighbour */
+    int64_t lanes; /* of every vector that belong to the output; if not all of them, whole vectors
+                      are stored below `room` elements of the output only */
+    int64_t room, room_step; /* room_step: less for every next channel */
+    int64_t channels, results;
+    int64_t last_lanes;                                /* lanes of the last channel */
+    int64_t weight_step, source_group, output_channel; /* from one to the next */
+    int64_t vector_weight; /* from the weights of one vector to those of the next; 0: the same */
+    int relu;
+} fc_depthwise;
+
+/* Weights to vectors: for each of `channels`, the start of its sum (bias or zero), then weight[base
+ * + index[e]] for e < count, in every lane. channels == 0: one such run, a channel a lane. */
+typedef struct {
+    int64_t count, channels;
+    const int32_t* index;
+    const int64_t *base, *place; /* of the channel's weights, and of its bias */
+    const void *weight, *bias;
+} fc_depthwise_weights;
+
+/* Kernels hold this many taps, at this stride, in registers while they slide along the rows. Other
+ * windows have taps == 1 and an offset for each of their taps, at any stride. */
+static inline int fc_depthwise_slides(int64_t taps, int64_t stride) {
+    return (taps >= 2 && taps <= 5 && stride == 1) || ((taps == 3 || taps == 5) && stride == 2);
+}
+
+/* Products of a slab with rows of the output's gradient (conv_depthwise_dots.inc):
+ *   sums[d * taps + t] += grad[i, v] * source[(i * stride + t) * pitch + ... + offset[d]],
+ * lane by lane, in the order of v, then i. */
+typedef struct {
+    int64_t rows, vectors, taps, stride, depth;
+    const int32_t* offset;
+    int64_t source_pitch, source_step, grad_pitch, grad_step;
+} fc_depthwise_dots;
+
+/* A slab: rows of one image with room for its padding, which the caller has zeroed
+ * (conv_depthwise_fill.inc). By rows: phase b, row i, column j of a channel holds the image at
+ * (first_row + i, first_column + b + j * stride). By lanes (stride 1, one phase): every pixel is a
+ * vector for each of the `channels`, and lane l of vector c is channel lane[l] + c; `vectors` of
+ * them are filled at once, vector_channels apart. */
+typedef struct {
+    int64_t height, width, row_stride, col_stride; /* of the image; strides in elements */
+    int64_t first_row, first_column, stride;
+    int64_t rows, cols, pitch, phases, phase_stride; /* of the slab; cols in pixels */
+    int64_t room; /* elements of the array from the image's first on */
+    int64_t channels, image_channel, channel_stride; /* from one to the next: image, slab */
+    int64_t vectors, vector_channels, vector_stride; /* by lanes: from one to the next */
+    const int32_t* lane;
+    int together; /* all lanes' channels lie within one vector */
+} fc_depthwise_fill;
+
+/* How tiles of the residues of a gradient's coordinates become its rows: coordinate i is position
+ * (i + before) / stride of tile (i + before) % stride, along either axis. */
+typedef struct {
+    int64_t rows, cols; /* of the output */
+    int64_t before[2], stride[2];
+    int64_t tile_stride, tile_pitch;
+    int64_t row_stride, col_stride; /* of the output, in elements */
+    int64_t lanes;                  /* 0: by rows; else a tile holds a vector a pixel */
+    int64_t room;
+} fc_depthwise_merge;
 
 typedef void (*fc_unary)(int64_t size, double parameter, const void* input, void* output);
 typedef void (*fc_unary_backward)(int64_t size, double parameter, const void* grad_output,
@@ -131,6 +229,8 @@ typedef struct {
 typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
                                void* places);
 
+enum { FC_STREAM_ROWS = 4 };
+
 typedef struct {
     int lanes;            /* elements in a vector */
     int mr, nr;           /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
@@ -154,6 +254,17 @@ typedef struct {
                       const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
 
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
+    void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,
+                           void* packed);
+    /* addend: laid out like the result, or the result itself, or NULL */
+    void (*gemm_finish)(const fc_gemm_finish* finish, const void* tile, const void* addend,
+                        void* result);
+    /* rows <= dot_mr, columns <= dot_nr, depth >= lanes */
+    void (*gemm_dots)(const fc_gemm_dots* dots, int rows, int columns, const void* a, const void* b,
+                      void* c);
+    /* rows <= FC_STREAM_ROWS; adds to c */
+    void (*gemm_stream)(const fc_gemm_stream* stream, int rows, const void* a, const void* b,
+                        void* c);
     /* blocked[j * lanes + i] = image[i * row_stride + j * column_stride], 0 for i >= rows; `room`
      * elements from image on belong to its array. And back, after adding bias (one a row, or NULL).
      */
@@ -162,6 +273,19 @@ typedef struct {
 
     fc_squares_kernel winograd_input, winograd_output, winograd_weight;
     fc_squares_kernel winograd_grad_output, winograd_grad_weight;
+    void (*depthwise)(const fc_depthwise* sums, const void* weight, const void* start,
+                      const void* source, void* output);
+    void (*depthwise_dots)(const fc_depthwise_dots* dots, const void* grad, const void* source,
+                           void* sums);
+    void (*depthwise_fill_rows)(const fc_depthwise_fill* fill, const void* image, void* slab);
+    void (*depthwise_fill_lanes)(const fc_depthwise_fill* fill, const void* image, void* slab);
+    void (*depthwise_merge)(const fc_depthwise_merge* merge, const void* tiles, void* output);
+    void (*depthwise_pack)(const fc_depthwise_weights* weights, void* packed);
+    /* result[base[l] + index[e]] = lane l of sums vector e, for l < lanes; or, if `alike`,
+     * result[base[0] + index[e]] = all lanes of it, and those below `lanes` of the vector `count`
+     * further on. */
+    void (*depthwise_unpack)(int64_t count, const int32_t* index, const int64_t* base, int alike,
+                             int64_t lanes, const void* sums, void* result);
 
     /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
      * for j < width (sums.inc). */

@@ -18,3 +18,8 @@
 #    define GEMM_MR 6
 #    define GEMM_NV 2
 #endif
+enum {
+    GEMM_GROUP = 3, /* rows of a that share a pointer */
+    GEMM_GROUPS = (GEMM_MR + GEMM_GROUP - 1) / GEMM_GROUP,
+    GEMM_STEPS = 2, /* of depth between two counts */
+};

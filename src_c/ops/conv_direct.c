@@ -1,5 +1,7 @@
 /* Direct convolution: forward, and the gradient of the input as one stride-1 problem for each
- * residue of the input's coordinates modulo the stride. Both run on the tap engine. */
+ * residue of the input's coordinates modulo the stride. Both run on the tap engine, unless groups
+ * are so small that the depthwise kernels are the better way. */
+#include "conv_depthwise.h"
 #include "conv_taps.h"
 
 static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
@@ -41,6 +43,8 @@ fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const 
     fc_axis_memory memory;
     const fc_status reserved = fc_axis_reserve(conv, &memory);
     if (reserved != FC_OK) return reserved;
+    if (fc_depthwise_can(conv, dtype, 0))
+        return fc_depthwise_forward(conv, dtype, input, weight, bias, relu, output);
     fc_taps_problem problem = forward_problem(conv, dtype, memory);
     problem.source = input;
     problem.weight = weight;
@@ -118,6 +122,8 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
     fc_axis_memory memory;
     const fc_status reserved = fc_axis_reserve(conv, &memory);
     if (reserved != FC_OK) return reserved;
+    if (fc_depthwise_can(conv, dtype, 1))
+        return fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
     fc_status status = FC_OK;
     for (int64_t i = 0; i < conv->stride[0] && status == FC_OK; i++)
         for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
@@ -134,9 +140,10 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
 }
 
 int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
-    if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
     fc_axis_memory memory;
     if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
+    if (fc_depthwise_can(conv, dtype, pass)) return fc_depthwise_workspace(conv, dtype, pass);
+    if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
     int64_t origin, most = 0;
     if (pass == 0) {
         const fc_taps_problem problem = forward_problem(conv, dtype, memory);

@@ -9,6 +9,7 @@
  *
  * A zero at a seam times infinity or NaN is NaN where the true sum has no such term. So if any
  * result is not finite, the pass is run again on explicit planes, which have no seams. */
+#include "conv_depthwise.h"
 #include "conv_planes.h"
 #include "conv_weight_sums.h"
 #include <string.h>
@@ -268,6 +269,8 @@ fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, co
     fc_axis_memory memory;
     const fc_status reserved = fc_axis_reserve(conv, &memory);
     if (reserved != FC_OK) return reserved;
+    if (fc_depthwise_can(conv, dtype, 2))
+        return fc_depthwise_grad_weight(conv, dtype, input, grad_output, grad_weight);
     fc_status status = FC_OK;
     int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
     for (int again = 1; status == FC_OK && again; is_explicit = 1) {

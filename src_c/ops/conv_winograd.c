@@ -299,59 +299,55 @@ static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradien
     return w;
 }
 
-/* `weight` is OIHW, or NULL: then `packed` holds what fc_conv2d_winograd_pack_weight made. */
-static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const void* weight,
-                            const void* packed, const void* bias) {
+static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2d_weight* weight,
+                            const void* bias) {
+    if (!fc_winograd_fits(conv)) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         w.source_channel = group * w.depth;
         w.target_channel = group * w.results;
         w.bias = bias ? (const char*)bias + w.target_channel * w.element : NULL;
-        if (weight) set_weight(&w, conv, group, weight);
-        status = run(&w, weight ? NULL : (const char*)packed + group * packed_bytes(&w));
+        const char* packed = weight->packed;
+        if (packed)
+            packed += group * packed_bytes(&w);
+        else
+            set_weight(&w, conv, group, weight->weight);
+        status = run(&w, packed);
     }
     fc_workspace_trim();
     return status;
 }
 
 fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
-                                     const void* weight, const void* bias, int relu, void* output) {
+                                     const fc_conv2d_weight* weight, const void* bias, int relu,
+                                     void* output) {
     fc_winograd w = problem_of(conv, dtype, 0);
     w.source.data = (char*)input;
     w.target.data = output;
     w.relu = relu;
-    return run_groups(conv, w, weight, NULL, bias);
-}
-
-fc_status fc_conv2d_winograd_forward_packed(const fc_conv2d* conv, fc_dtype dtype,
-                                            const void* input, const void* packed, const void* bias,
-                                            int relu, void* output) {
-    fc_winograd w = problem_of(conv, dtype, 0);
-    w.source.data = (char*)input;
-    w.target.data = output;
-    w.relu = relu;
-    return run_groups(conv, w, NULL, packed, bias);
+    return run_groups(conv, w, weight, bias);
 }
 
 fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                        const void* grad_output, const void* weight,
+                                        const void* grad_output, const fc_conv2d_weight* weight,
                                         void* grad_input) {
     fc_winograd w = problem_of(conv, dtype, 1);
     w.source.data = (char*)grad_output;
     w.target.data = grad_input;
-    return run_groups(conv, w, weight, NULL, NULL);
+    return run_groups(conv, w, weight, NULL);
 }
 
-int64_t fc_conv2d_winograd_packed_bytes(const fc_conv2d* conv, fc_dtype dtype) {
-    const fc_winograd w = problem_of(conv, dtype, 0);
+int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    const fc_winograd w = problem_of(conv, dtype, pass);
     return conv->groups * packed_bytes(&w);
 }
 
-fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, const void* weight,
-                                         void* packed) {
+fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
+                                         const void* weight, void* packed) {
+    if (!fc_winograd_fits(conv)) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
-        winograd_job job = {.w = problem_of(conv, dtype, 0)};
+        winograd_job job = {.w = problem_of(conv, dtype, pass)};
         set_weight(&job.w, conv, group, weight);
         const int64_t bytes = packed_bytes(&job.w);
         job.weights = (char*)packed + group * bytes;

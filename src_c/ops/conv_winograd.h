@@ -12,6 +12,9 @@ enum {
     WINOGRAD_PAD = 48, /* elements between planes: keeps them off one another's cache sets */
 };
 
+/* Is it a 3x3 convolution with stride 1 and dilation 1? */
+int fc_winograd_fits(const fc_conv2d* conv);
+
 /* target = a 3x3 convolution of source with stride 1, for one group of channels. */
 typedef struct {
     fc_dtype dtype;

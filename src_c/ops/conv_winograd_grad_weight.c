@@ -222,6 +222,7 @@ static fc_status run_group(weight_job job) {
 
 fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                          const void* grad_output, void* grad_weight) {
+    if (!fc_winograd_fits(conv)) return FC_ERROR_ARGUMENT;
     weight_job job = plan_job(conv, dtype);
     job.input.image.data = (char*)input;
     job.grad_output.image.data = (char*)grad_output;

@@ -1,6 +1,14 @@
 /* Tiles of Winograd convolutions: strips, and the way from an image to transformed tiles. */
 #include "conv_winograd.h"
 
+int fc_winograd_fits(const fc_conv2d* conv) {
+    int fits = 1;
+    for (int axis = 0; axis < 2; axis++)
+        fits &= conv->kernel_size[axis] == WINOGRAD_REACH + 1 && conv->stride[axis] == 1 &&
+                conv->dilation[axis] == 1;
+    return fits;
+}
+
 fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int64_t vector_bytes) {
     fc_strips s = {
         .tiles = {fc_ceil_div(size[0], WINOGRAD_TILE), fc_ceil_div(size[1], WINOGRAD_TILE)}};

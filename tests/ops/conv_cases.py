@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.ops.algorithms.select import ALGORITHMS, load
+from fastconv.ops.geometry import conv2d_geometry
+
 
 @dataclass(frozen=True)
 class Case:
@@ -47,6 +50,31 @@ CASES = {
     "dilated and strided": Case((1, 3, 19, 16), (4, 3, 3, 3), (2, 4), 3, (3, 2)),
     "depthwise": Case((2, 7, 9, 8), (7, 1, 3, 3), padding=1, groups=7),
     "depthwise times two": Case((1, 4, 7, 7), (8, 1, 3, 3), 2, 1, groups=4),
+    "depthwise wide": Case((1, 3, 11, 75), (3, 1, 3, 3), padding=1, groups=3),
+    "depthwise wide strided": Case((1, 2, 13, 83), (2, 1, 3, 3), 2, 1, groups=2),
+    "depthwise five": Case((2, 18, 14, 14), (18, 1, 5, 5), padding=2, groups=18),
+    "depthwise five strided": Case((1, 16, 15, 18), (16, 1, 5, 5), 2, 2, groups=16),
+    "depthwise times three": Case((1, 6, 8, 9), (18, 1, 3, 3), padding=1, groups=6),
+    "depthwise times twenty": Case((1, 2, 6, 7), (40, 1, 3, 2), padding=1, groups=2),
+    "depthwise one by one": Case((2, 33, 4, 5), (33, 1, 1, 1), groups=33),
+    "depthwise one by one strided": Case((2, 5, 9, 8), (5, 1, 1, 1), 2, groups=5),
+    "depthwise even": Case((1, 5, 9, 8), (5, 1, 2, 4), padding=((0, 1), (2, 1)), groups=5),
+    "depthwise dilated": Case((1, 5, 17, 19), (5, 1, 3, 3), padding=2, dilation=2, groups=5),
+    "depthwise odd everything": Case(
+        (2, 17, 16, 23), (17, 1, 3, 5), (3, 2), ((1, 0), (2, 3)), (2, 3), 17
+    ),
+    "depthwise stride beyond kernel": Case((1, 4, 14, 15), (4, 1, 2, 2), (5, 3), 1, groups=4),
+    "depthwise seven": Case((1, 4, 13, 12), (4, 1, 7, 7), (1, 2), 3, groups=4),
+    "depthwise padding beyond kernel": Case((1, 3, 3, 4), (3, 1, 3, 3), 2, 5, groups=3),
+    "depthwise dilation beyond image": Case(
+        (1, 3, 5, 5), (3, 1, 2, 2), padding=3, dilation=6, groups=3
+    ),
+    "depthwise many rows": Case((1, 2, 300, 40), (2, 1, 3, 3), (2, 1), 1, groups=2),
+    "groups of four": Case((2, 20, 9, 18), (20, 4, 3, 3), padding=1, groups=5),
+    "groups of four strided": Case((1, 16, 9, 18), (16, 4, 3, 3), 2, 1, groups=4),
+    "groups of eight to three": Case((1, 16, 7, 8), (6, 8, 3, 3), 2, 1, groups=2),
+    "groups of three to eight": Case((1, 6, 7, 8), (16, 3, 5, 3), 1, 1, groups=2),
+    "groups of nine": Case((1, 18, 7, 8), (18, 9, 3, 3), padding=1, groups=2),
     "grouped": Case((2, 6, 10, 9), (9, 2, 3, 3), padding=1, groups=3),
     "more filters than a tile": Case((1, 2, 6, 40), (45, 2, 3, 3), padding=1),
     "many channels": Case((1, 130, 6, 5), (17, 130, 3, 3), padding=1),
@@ -57,4 +85,21 @@ CASES = {
     "padding beyond kernel": Case((1, 1, 3, 3), (2, 1, 2, 2), padding=4),
     "large kernel": Case((1, 2, 24, 23), (2, 2, 13, 15), padding=5),
     "small images, big batch": Case((9, 5, 4, 4), (6, 5, 3, 3), padding=1),
+    "tiles cut short": Case((3, 35, 9, 14), (40, 35, 3, 3), padding=((2, 0), (1, 3))),
+    "groups of tiles": Case((2, 34, 8, 8), (66, 17, 3, 3), padding=1, groups=2),
 }
+
+
+def able(name: str, algorithm: str) -> bool:
+    """Can the algorithm do this case?"""
+    case = CASES[name]
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    geometry = conv2d_geometry(case.input, case.weight, *options, "NCHW")
+    return algorithm == "auto" or load(algorithm).rejects(geometry, np.dtype(np.float32)) is None
+
+
+#: Every case with "auto" and with each algorithm that can do it.
+PAIRS = [(name, each) for name in CASES for each in ("auto", *ALGORITHMS) if able(name, each)]
+
+#: Algorithms whose sums are not those of the definition: their rounding is bounded otherwise.
+TRANSFORMED = ("fft", "winograd")

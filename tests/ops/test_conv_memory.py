@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conv_cases import CASES
+from conv_cases import CASES, PAIRS
 from helpers import guarded
 
 import fastconv as fc
@@ -10,15 +10,17 @@ import fastconv as fc
 NAMES = [
     "one pixel", "lenet first", "lenet second", "odd everything", "stride three of one", "depthwise",
     "grouped", "more filters than a tile", "one by one", "wide", "tall", "large kernel",
-    "small images, big batch",
+    "small images, big batch", "tiles cut short",
+    *(name for name in CASES if name.startswith(("depthwise ", "groups of "))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("algorithm", ["direct", "implicit_gemm", "im2col", "fft"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [(n, a) for n, a in PAIRS if n in NAMES and a != "auto"]
+)
 def test_convolution_stays_inside(name, algorithm, side, dtype, layout):
     case = CASES[name]
     x, w, b = case.arrays(dtype)
@@ -36,7 +38,8 @@ def test_convolution_stays_inside(name, algorithm, side, dtype, layout):
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_gradients_are_written_inside(name, side):
     """The core's own outputs, which users never pass."""
-    from fastconv._core import columns, conv, implicit_gemm
+    from fastconv._core import columns, conv
+    from fastconv._core.blocked import implicit_gemm, winograd
     from fastconv.ops.geometry import conv2d_geometry
 
     case = CASES[name]
@@ -55,6 +58,11 @@ def test_gradients_are_written_inside(name, side):
     implicit_gemm.grad_weight(g.core, guarded(x, side), grad, gw)
     for mine, theirs in zip((gx, gw), plain, strict=False):
         np.testing.assert_array_equal(mine, theirs)
+    if (name, "winograd") in PAIRS:
+        winograd.grad_input(g.core, grad, guarded(w, side), gx)
+        winograd.grad_weight(g.core, guarded(x, side), grad, gw)
+        np.testing.assert_allclose(gx, plain.input, atol=1e-3)
+        np.testing.assert_allclose(gw, plain.weight, atol=1e-3)
     window = g.kernel_height * g.kernel_width
     shape = (g.batch, g.in_channels * window, g.out_height * g.out_width)
     unfolded = guarded(np.zeros(shape, np.float32), side)
@@ -72,7 +80,7 @@ def test_linear_stays_inside(rows, inputs, outputs, side, dtype):
         guarded(np.ones(shape, dtype), side)
         for shape in ((rows, inputs), (outputs, inputs), outputs, (rows, outputs))
     )
-    linear.forward(x, w, b, g)
+    linear.forward(x, w, b, False, g)
     np.testing.assert_array_equal(g, inputs + 1)
     linear.grad_input(g, w, x)
     np.testing.assert_array_equal(x, outputs * (inputs + 1))

@@ -75,8 +75,20 @@ def test_layouts_and_sizes() -> None:
     np.testing.assert_array_equal(x, before)
 
 
+def test_relu_on_the_way_out() -> None:
+    random = np.random.default_rng(3)
+    x, w, b = random.normal(size=(5, 7)), random.normal(size=(4, 7)), random.normal(size=4)
+    for features in (7, 0):
+        plain = fc.linear(x[:, :features], w[:, :features], b)
+        fused = fc.linear(x[:, :features], w[:, :features], b, activation="relu")
+        np.testing.assert_array_equal(fused, np.maximum(plain, 0))
+        assert (fused == 0).any()
+
+
 def test_bad_input_is_explained() -> None:
     x, w = np.ones((2, 3)), np.ones((4, 3))
+    with pytest.raises(ValueError, match="activation: expected None or 'relu'"):
+        fc.linear(x, w, activation="tanh")
     with pytest.raises(ValueError, match=r"input: expected shape \(\.\.\., 3\)"):
         fc.linear(np.ones((2, 4)), w)
     with pytest.raises(ValueError, match=r"weight: expected \(out_features, in_features\)"):

@@ -15,6 +15,9 @@ MANY_ARGUMENTS = {
     "conv_dots": "micro-kernel: its arguments travel in registers",
     "dots_rows": "inlined into conv_dots",
     "dots_tile": "inlined into conv_dots",
+    "depthwise_tile": "inlined into depthwise",
+    "depthwise_rows": "inlined into depthwise",
+    "depthwise_dots_of": "inlined into depthwise_dots",
     "fc_conv2d_im2col_forward": "the arguments of fc_conv2d_direct_forward, and the BLAS",
     "fc_axis_backward": "the arguments of fc_axis_forward, the residue and its first coordinate",
 }

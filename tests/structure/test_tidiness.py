@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from structure.tree import C_FILES, ROOT, name, tracked_files
+from structure.tree import BENCHMARK_FILES, C_FILES, ROOT, name, tracked_files
 
 GENERATED = {".so", ".o", ".a", ".pyc", ".pyd", ".whl", ".gz", ".npy", ".npz", ".safetensors"}
 
@@ -54,4 +54,5 @@ def test_python_is_clean() -> None:
 
 
 def test_c_is_formatted() -> None:
-    run(tool("clang-format"), "--dry-run", "-Werror", *map(str, C_FILES))
+    files = [*C_FILES, *(path for path in BENCHMARK_FILES if path.suffix == ".c")]
+    run(tool("clang-format"), "--dry-run", "-Werror", *map(str, files))

@@ -9,9 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src_c"
 PACKAGE = ROOT / "fastconv"
+BENCHMARKS = ROOT / "benchmarks"
 
 C_FILES = sorted(path for path in SOURCE.rglob("*") if path.suffix in (".c", ".h", ".inc"))
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARK_FILES = sorted(p for p in BENCHMARKS.rglob("*") if p.suffix in (".c", ".py"))
 
 
 def name(path: Path) -> str:

@@ -1,4 +1,8 @@
-"""Direct convolution: sums over shifted planes of the input, in registers (src_c/ops/conv_taps.c)."""
+"""Direct convolution: sums over shifted planes of the input, in registers (src_c/ops/conv_taps.c).
+
+Depthwise convolutions, and groups of few channels, run on kernels of their own
+(src_c/ops/conv_depthwise.c); which, is decided below this floor.
+"""
 
 from typing import Any
 
@@ -34,6 +38,12 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
     )
 
 
+def _is_narrow(geometry: Conv2dGeometry) -> bool:
+    """Do groups have so few channels that moving pixels, not summing them, takes the time?"""
+    g = geometry
+    return g.groups > 1 and min(g.in_channels, g.out_channels) == g.groups
+
+
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored."""
     g = geometry
@@ -46,6 +56,11 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     if which == "grad_input":
         taps_met = taps / (g.stride[0] * g.stride[1])
         return [padded * pairs * taps_met, padded * g.out_channels, padded * g.in_channels]
+    if _is_narrow(g):
+        pixels = g.batch * g.in_height * (g.in_width + reach) * g.in_channels
+        stored = padded * g.out_channels
+        moved = pixels + stored if which == "grad_weight" else stored
+        return [padded * pairs * taps, pixels, moved]
     if which == "grad_weight":
         return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]
     return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._core import implicit_gemm as core
+from fastconv._core.blocked import implicit_gemm as core
 from fastconv._core.runtime import selected_isa
 from fastconv.ops.algorithms.direct import LARGEST_WORKSPACE
 from fastconv.ops.arrays import Array

@@ -1,4 +1,7 @@
-"""Which algorithm: a pure function of geometry, dtype, pass, instruction set and thread count.
+"""Which algorithm: a pure function of geometry, dtype, pass and instruction set.
+
+The number of threads has no say, since results must not depend on it: candidates are compared as
+NOMINAL_THREADS would run them.
 
 "auto" takes the algorithm whose estimated time is least. An estimate is
 
@@ -27,6 +30,10 @@ ALGORITHMS = ("direct", "implicit_gemm", "winograd", "im2col", "fft")
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
 
+
+#: Threads for which candidates are compared.
+NOMINAL_THREADS = 2
+
 #: A later algorithm must be estimated this many times faster than an earlier one to be taken.
 MARGIN = 1.15
 
@@ -50,11 +57,12 @@ UNTRUSTED = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """One algorithm's standing: estimated seconds, or why it was not taken."""
+    """One algorithm's standing: estimated seconds (and those that count), or why it was not taken."""
 
     algorithm: str
     seconds: float | None
     verdict: str
+    nominal: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,9 @@ def _consider(
     if reason:
         return Candidate(name, None, f"can't: {reason}")
     seconds = estimate(module, geometry, dtype, which, isa, threads)
-    if not trusted(name, geometry, which):
-        return Candidate(name, seconds, UNTRUSTED[name])
-    return Candidate(name, seconds, "slower")
+    nominal = estimate(module, geometry, dtype, which, isa, NOMINAL_THREADS)
+    verdict = "slower" if trusted(name, geometry, which) else UNTRUSTED[name]
+    return Candidate(name, seconds, verdict, nominal)
 
 
 def _choose(candidates: list[Candidate]) -> tuple[str, str]:
@@ -138,7 +146,7 @@ def _choose(candidates: list[Candidate]) -> tuple[str, str]:
         return able[0].algorithm, "the only one that can"
     best = free[0]
     for other in free[1:]:
-        if (other.seconds or 0.0) * MARGIN < (best.seconds or 0.0):
+        if other.nominal * MARGIN < best.nominal:
             best = other
     return best.algorithm, "least estimated time" if len(free) > 1 else "the only one that can"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._core import winograd as core
+from fastconv._core.blocked import winograd as core
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -54,6 +54,11 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
         core.workspace(geometry.core, dtype.itemsize == 8, each)
         for each in ("forward", "grad_input", "grad_weight")
     )
+
+
+def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> int:
+    """Bytes of the packed weights of a pass, which a call may hold beside its workspace."""
+    return core.packed_size(geometry.core, dtype.itemsize == 8, which)
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:

@@ -11,7 +11,7 @@ from oracle import gradients as oracle_gradients
 from processes import output_of
 
 import fastconv as fc
-from fastconv._core import implicit_gemm as core
+from fastconv._core.blocked import implicit_gemm as core
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import implicit_gemm
 from fastconv.ops.geometry import conv2d_geometry

@@ -1,0 +1,1 @@
+"""fastconv beside other convolution libraries, layer by layer: `python -m benchmarks.peers --help`."""
