@@ -257,7 +257,9 @@ static fc_status run(const fc_winograd* w, const char* packed) {
         job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)packed_bytes(w));
         if (!job.weights) return FC_ERROR_MEMORY;
         const int64_t panels = fc_winograd_panels(w) * fc_winograd_chunks(w);
-        status = fc_parallel_for(panels, (double)packed_bytes(w), pack_weights, &job);
+        status =
+            fc_parallel_for(panels, (double)packed_bytes(w) / (double)w->element * WINOGRAD_MOVE,
+                            pack_weights, &job);
     }
     job.points = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(&job));
     if (!job.points) return FC_ERROR_MEMORY;
@@ -266,8 +268,8 @@ static fc_status run(const fc_winograd* w, const char* packed) {
     for (int64_t i = 0; i < count && status == FC_OK; i++) {
         start_block(&job, i);
         const double elements = (double)(job.tiles * job.blocks * w->lanes) * WINOGRAD_POINTS;
-        status = fc_parallel_for((job.end_strip - job.first_strip) * job.blocks, elements,
-                                 transform_tiles, &job);
+        status = fc_parallel_for((job.end_strip - job.first_strip) * job.blocks,
+                                 elements * WINOGRAD_MOVE, transform_tiles, &job);
         if (status == FC_OK)
             status =
                 fc_parallel_for(groups * job.parts, work_of(&job, job.tiles), multiply_tiles, &job);
@@ -352,7 +354,8 @@ fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, 
         const int64_t bytes = packed_bytes(&job.w);
         job.weights = (char*)packed + group * bytes;
         status = fc_parallel_for(fc_winograd_panels(&job.w) * fc_winograd_chunks(&job.w),
-                                 (double)bytes, pack_weights, &job);
+                                 (double)bytes / (double)job.w.element * WINOGRAD_MOVE,
+                                 pack_weights, &job);
     }
     fc_workspace_trim();
     return status;

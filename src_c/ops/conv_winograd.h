@@ -9,7 +9,8 @@ enum {
     WINOGRAD_REACH = 2,   /* further inputs that it reads */
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
     WINOGRAD_TAPS = 9,
-    WINOGRAD_PAD = 48, /* elements between planes: keeps them off one another's cache sets */
+    WINOGRAD_MOVE = 16, /* FMAs that take as long as a transformed element, packing included */
+    WINOGRAD_PAD = 48,  /* elements between planes: keeps them off one another's cache sets */
 };
 
 /* Is it a 3x3 convolution with stride 1 and dilation 1? */

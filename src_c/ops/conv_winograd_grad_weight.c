@@ -172,8 +172,9 @@ static fc_status run_block(weight_job* job, int64_t block) {
     job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
     const int64_t both = job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes);
     const double points = (double)(job->tiles * job->lanes) * WINOGRAD_POINTS;
-    const fc_status status = fc_parallel_for((job->end_strip - job->first_strip) * both,
-                                             points * (double)both, transform_tiles, job);
+    const fc_status status =
+        fc_parallel_for((job->end_strip - job->first_strip) * both,
+                        points * (double)both * WINOGRAD_MOVE, transform_tiles, job);
     if (status != FC_OK) return status;
     return fc_parallel_for(job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks),
                            points * (double)job->in_blocks * (double)job->out_quarter,
