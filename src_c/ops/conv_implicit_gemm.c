@@ -233,17 +233,6 @@ static fc_status run_job(implicit_job* job) {
     return fc_parallel_for(places * plan->parts, plan->work, run_block, job);
 }
 
-static fc_status pack_and_run(implicit_job* job) {
-    if (!job->packed && !job->plan.is_whole) {
-        char* packed = fc_workspace(FC_SLOT_WEIGHTS, job->plan.packed_bytes);
-        if (!packed) return FC_ERROR_MEMORY;
-        const fc_status status = pack_weights(job->problem, &job->plan, job->weight, packed);
-        if (status != FC_OK) return status;
-        job->packed = packed;
-    }
-    return run_job(job);
-}
-
 static fc_status run(const fc_implicit* p, const fc_conv2d_weight* weight, const void* bias,
                      int relu) {
     if (p->is_pointwise)
@@ -254,7 +243,14 @@ static fc_status run(const fc_implicit* p, const fc_conv2d_weight* weight, const
                         .packed = weight->packed,
                         .bias = bias,
                         .relu = relu};
-    const fc_status status = pack_and_run(&job);
+    fc_status status = FC_OK;
+    if (!job.packed && !job.plan.is_whole) {
+        char* packed = fc_workspace(FC_SLOT_WEIGHTS, job.plan.packed_bytes);
+        if (!packed) return FC_ERROR_MEMORY;
+        status = pack_weights(p, &job.plan, weight->weight, packed);
+        job.packed = packed;
+    }
+    if (status == FC_OK) status = run_job(&job);
     fc_workspace_trim();
     return status;
 }
