@@ -91,6 +91,14 @@ typedef struct {
     int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
+
+/* Winograd's F(m x m, r x r) over 6x6 inputs. */
+typedef enum {
+    FC_WINOGRAD_4_3, /* 4x4 outputs of 3x3 weights */
+    FC_WINOGRAD_2_5,
+    FC_WINOGRAD_MEMBERS,
+} fc_winograd_member;
+
 /* Depthwise sums over a filled slab (conv_depthwise.inc). The lanes of a vector are neighbouring
  * pixels of a row (NCHW) or neighbouring channels of a pixel (NHWC); weights are whole vectors, so
  * either will do. Output row i, vector v is the sum over d < depth, t < taps of
@@ -271,7 +279,8 @@ typedef struct {
     void (*pack_lanes)(const fc_lanes* lanes, int64_t room, const void* image, void* blocked);
     void (*unpack_lanes)(const fc_lanes* lanes, const void* blocked, const void* bias, void* image);
 
-    fc_squares_kernel winograd_input, winograd_output, winograd_weight;
+    fc_squares_kernel winograd_input; /* of all members */
+    fc_squares_kernel winograd_output[FC_WINOGRAD_MEMBERS], winograd_weight[FC_WINOGRAD_MEMBERS];
     fc_squares_kernel winograd_grad_output, winograd_grad_weight;
     void (*depthwise)(const fc_depthwise* sums, const void* weight, const void* start,
                       const void* source, void* output);

@@ -1,4 +1,4 @@
-/* Winograd convolution F(4x4, 3x3), stride 1: forward and the gradient of the input.
+/* Winograd convolutions of stride 1: forward and the gradient of the input.
  *
  * Blocks of tiles go through two parallel steps:
  *   1. strips of tiles x channel blocks: pack the pixels, transform; V[point][channel block][tile]
@@ -69,8 +69,8 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
     s.filters = memory + at;
     if (job->on_the_way) at += fc_align((size_t)fc_winograd_filter_bytes(w));
     s.slab = memory + at;
-    at += (size_t)((job->strips.rows * job->strips.columns * WINOGRAD_TILE + 1) * WINOGRAD_TILE *
-                   vector);
+    const int64_t tile = w->shape->tile;
+    at += (size_t)((job->strips.rows * job->strips.columns * tile + 1) * tile * vector);
     s.bytes = fc_align(at);
     return s;
 }
@@ -122,27 +122,28 @@ static void store_strip(const winograd_job* job, const product_scratch* s, const
                         int64_t result, const char* sums) {
     const fc_winograd* w = &job->w;
     const int64_t lanes = w->lanes, vector = lanes * w->element;
-    const int64_t row = strip->row * WINOGRAD_TILE, column = strip->column * WINOGRAD_TILE;
-    const int64_t width = fc_min(strip->columns * WINOGRAD_TILE, w->target.width - column);
+    const int64_t tile = w->shape->tile;
+    const int64_t row = strip->row * tile, column = strip->column * tile;
+    const int64_t width = fc_min(strip->columns * tile, w->target.width - column);
     const fc_squares squares = {.items = strip->columns,
                                 .in_item = -2 * lanes,
                                 .in_row = 6 * s->plane,
                                 .in_column = s->plane,
-                                .out_item = -WINOGRAD_TILE * lanes,
+                                .out_item = -tile * lanes,
                                 .out_row = width * lanes,
                                 .out_column = lanes};
     for (int64_t i = 0; i < strip->rows; i++) {
         const int64_t last = strip->columns - 1;
-        w->kernels->winograd_output(&squares, sums + (i * strip->columns + last) * 2 * vector,
-                                    s->slab + (i * WINOGRAD_TILE * width + last * WINOGRAD_TILE) *
-                                                  vector);
+        w->kernels->winograd_output[w->shape->member](
+            &squares, sums + (i * strip->columns + last) * 2 * vector,
+            s->slab + (i * tile * width + last * tile) * vector);
     }
     const fc_block block = {.image = strip->image,
                             .channel = w->target_channel + result,
                             .channels = fc_min(lanes, w->results - result),
                             .row = row,
                             .column = column,
-                            .rows = fc_min(strip->rows * WINOGRAD_TILE, w->target.height - row),
+                            .rows = fc_min(strip->rows * tile, w->target.height - row),
                             .columns = width,
                             .pitch = width};
     fc_unpack_block(&w->target, &block, w->bias ? w->bias + result * w->element : NULL, w->relu,
@@ -190,7 +191,7 @@ static int64_t packed_bytes(const fc_winograd* w) {
 }
 
 static void set_weight(fc_winograd* w, const fc_conv2d* conv, int64_t group, const void* weight) {
-    const int64_t filters = w->depth * w->results * WINOGRAD_TAPS;
+    const int64_t filters = w->depth * w->results * w->shape->taps;
     w->weight = (const char*)weight + group * filters * w->element;
     w->weight_room = (conv->groups - group) * filters;
 }
@@ -204,7 +205,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
                         .weights = (char*)packed,
                         .tiler = {.image = w->source,
                                   .padding = {w->padding[0], w->padding[1]},
-                                  .reach = WINOGRAD_REACH,
+                                  .reach = w->shape->reach,
                                   .transform = w->kernels->winograd_input,
                                   .tile = w->lanes}};
     const int64_t vector = w->lanes * w->element;
@@ -213,8 +214,8 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t tile_bytes = WINOGRAD_POINTS * job.blocks * vector;
     int64_t most = fc_max(1, TILES_BYTES / tile_bytes);
     /* a strip holds no more tiles than a thread's share of V */
-    const int64_t slab = fc_min(SLAB_BYTES, most * WINOGRAD_TILE * WINOGRAD_TILE * vector);
-    job.strips = fc_strips_of(w->target.batch, size, slab, vector);
+    const int64_t slab = fc_min(SLAB_BYTES, most * w->shape->tile * w->shape->tile * vector);
+    job.strips = fc_strips_of_shape(w->shape, w->target.batch, size, slab, vector);
     most *= threads;
     const int64_t panels = fc_winograd_panels(w);
     const int64_t all_panels = packed_bytes(w);
@@ -277,22 +278,26 @@ static fc_status run(const fc_winograd* w, const char* packed) {
     return status;
 }
 
-/* One group's problem, without pointers into arrays but for the images'. */
+/* One group's problem, without pointers into arrays but for the images'; only its shape, NULL, if
+ * no member of the family can do it. */
 static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) {
+    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
+    if (!shape) return (fc_winograd){.shape = NULL};
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
     fc_winograd w = {
+        .shape = shape,
         .dtype = dtype,
         .kernels = fc_kernels_for(dtype),
         .element = (int64_t)fc_dtype_size(dtype),
         .depth = gradient ? out : in,
         .results = gradient ? in : out,
-        .result_stride = gradient ? WINOGRAD_TAPS : in * WINOGRAD_TAPS,
-        .depth_stride = gradient ? in * WINOGRAD_TAPS : WINOGRAD_TAPS,
+        .result_stride = gradient ? shape->taps : in * shape->taps,
+        .depth_stride = gradient ? in * shape->taps : shape->taps,
         .rotated = gradient,
     };
     w.lanes = w.kernels->lanes;
     for (int axis = 0; axis < 2; axis++)
-        w.padding[axis] = gradient ? WINOGRAD_REACH - conv->padding[axis] : conv->padding[axis];
+        w.padding[axis] = gradient ? shape->reach - conv->padding[axis] : conv->padding[axis];
     w.source = w.target = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
                                       conv->channels_last);
     const fc_image outputs = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
@@ -303,7 +308,7 @@ static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradien
 
 static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2d_weight* weight,
                             const void* bias) {
-    if (!fc_winograd_fits(conv)) return FC_ERROR_ARGUMENT;
+    if (!w.shape) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         w.source_channel = group * w.depth;
@@ -341,15 +346,16 @@ fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
 
 int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     const fc_winograd w = problem_of(conv, dtype, pass);
-    return conv->groups * packed_bytes(&w);
+    return w.shape ? conv->groups * packed_bytes(&w) : 0;
 }
 
 fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
                                          const void* weight, void* packed) {
-    if (!fc_winograd_fits(conv)) return FC_ERROR_ARGUMENT;
+    const fc_winograd w = problem_of(conv, dtype, pass);
+    if (!w.shape) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
-        winograd_job job = {.w = problem_of(conv, dtype, pass)};
+        winograd_job job = {.w = w};
         set_weight(&job.w, conv, group, weight);
         const int64_t bytes = packed_bytes(&job.w);
         job.weights = (char*)packed + group * bytes;
@@ -364,6 +370,7 @@ fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, 
 int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     if (pass == 2) return fc_winograd_grad_weight_workspace(conv, dtype);
     const fc_winograd w = problem_of(conv, dtype, pass);
+    if (!w.shape) return 0;
     const int threads = fc_get_num_threads();
     const winograd_job job = plan_job(&w, NULL, threads);
     const int64_t tiles = fc_min(job.part_strips * job.strips.rows * job.strips.columns,

@@ -1,23 +1,36 @@
-/* Winograd F(4x4, 3x3) on tiles: what the forward pass, the gradients and weight packing share. */
+/* Winograd's F(4x4, 3x3) and F(2x2, 5x5) on tiles: what the forward pass, the gradients and weight
+ * packing share. Both read 6x6 inputs a tile and form 36 products. */
 #ifndef FASTCONV_CONV_WINOGRAD_H
 #define FASTCONV_CONV_WINOGRAD_H
 
 #include "blocked.h"
 
 enum {
-    WINOGRAD_TILE = 4,    /* outputs of a tile along an axis */
-    WINOGRAD_REACH = 2,   /* further inputs that it reads */
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
+    WINOGRAD_MOVE = 16,   /* FMAs that take as long as a transformed element, packing included */
+    WINOGRAD_PAD = 48,    /* elements between planes: keeps them off one another's cache sets */
+    /* of F(4x4, 3x3), the member that has a gradient of the weights */
+    WINOGRAD_TILE = 4,
+    WINOGRAD_REACH = 2,
     WINOGRAD_TAPS = 9,
-    WINOGRAD_MOVE = 16, /* FMAs that take as long as a transformed element, packing included */
-    WINOGRAD_PAD = 48,  /* elements between planes: keeps them off one another's cache sets */
 };
 
-/* Is it a 3x3 convolution with stride 1 and dilation 1? */
+typedef struct {
+    fc_winograd_member member;
+    int64_t tile;  /* outputs of a tile along an axis */
+    int64_t reach; /* further inputs that it reads: one less than the kernel's side */
+    int64_t taps;  /* of a kernel: its side squared */
+} fc_winograd_shape;
+
+/* NULL unless it is a 3x3 or 5x5 convolution with stride 1 and dilation 1. */
+const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv);
+
+/* Is it one that the gradient of the weights can do: 3x3? */
 int fc_winograd_fits(const fc_conv2d* conv);
 
-/* target = a 3x3 convolution of source with stride 1, for one group of channels. */
+/* target = a convolution of source with stride 1, for one group of channels. */
 typedef struct {
+    const fc_winograd_shape* shape;
     fc_dtype dtype;
     const fc_kernels_of_type* kernels;
     int64_t lanes, element;
@@ -27,7 +40,7 @@ typedef struct {
     int64_t padding[2];                     /* before the source's first row and column */
     const char* weight;                     /* of the group */
     int64_t weight_room;                    /* elements from there on */
-    int64_t result_stride, depth_stride;    /* of a 3x3 filter, in elements */
+    int64_t result_stride, depth_stride;    /* of a filter, in elements */
     int rotated;                            /* taps in reverse order */
     const char* bias;                       /* of the group, or NULL */
     int relu;
@@ -48,6 +61,7 @@ void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, 
 
 /* Tiles in strips: rectangles of tiles of one image that are packed at once. */
 typedef struct {
+    const fc_winograd_shape* shape;
     int64_t tiles[2];         /* of an image, down and across */
     int64_t rows, columns;    /* of a strip, at most */
     int64_t per_image[2];     /* strips, down and across */
@@ -56,9 +70,13 @@ typedef struct {
 
 typedef struct {
     int64_t image, row, column, rows, columns; /* in tiles */
+    int64_t tile;                              /* pixels from one to the next */
 } fc_strip;
 
 /* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
+fc_strips fc_strips_of_shape(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
+                             int64_t bytes, int64_t vector_bytes);
+/* The same for F(4x4, 3x3). */
 fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int64_t vector_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);

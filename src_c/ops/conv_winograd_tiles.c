@@ -1,24 +1,41 @@
 /* Tiles of Winograd convolutions: strips, and the way from an image to transformed tiles. */
 #include "conv_winograd.h"
 
+static const fc_winograd_shape shapes[FC_WINOGRAD_MEMBERS] = {
+    {.member = FC_WINOGRAD_4_3, .tile = WINOGRAD_TILE, .reach = WINOGRAD_REACH, .taps = 9},
+    {.member = FC_WINOGRAD_2_5, .tile = 2, .reach = 4, .taps = 25},
+};
+
+const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv) {
+    for (int i = 0; i < FC_WINOGRAD_MEMBERS; i++) {
+        int fits = 1;
+        for (int axis = 0; axis < 2; axis++)
+            fits &= conv->kernel_size[axis] == shapes[i].reach + 1 && conv->stride[axis] == 1 &&
+                    conv->dilation[axis] == 1;
+        if (fits) return &shapes[i];
+    }
+    return NULL;
+}
+
 int fc_winograd_fits(const fc_conv2d* conv) {
-    int fits = 1;
-    for (int axis = 0; axis < 2; axis++)
-        fits &= conv->kernel_size[axis] == WINOGRAD_REACH + 1 && conv->stride[axis] == 1 &&
-                conv->dilation[axis] == 1;
-    return fits;
+    return fc_winograd_shape_of(conv) == &shapes[FC_WINOGRAD_4_3];
 }
 
 fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int64_t vector_bytes) {
-    fc_strips s = {
-        .tiles = {fc_ceil_div(size[0], WINOGRAD_TILE), fc_ceil_div(size[1], WINOGRAD_TILE)}};
+    return fc_strips_of_shape(&shapes[FC_WINOGRAD_4_3], batch, size, bytes, vector_bytes);
+}
+
+fc_strips fc_strips_of_shape(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
+                             int64_t bytes, int64_t vector_bytes) {
+    const int64_t tile = shape->tile, reach = shape->reach;
+    fc_strips s = {.shape = shape,
+                   .tiles = {fc_ceil_div(size[0], tile), fc_ceil_div(size[1], tile)}};
     const int64_t pixels = bytes / vector_bytes;
-    const int64_t one_row = WINOGRAD_TILE + WINOGRAD_REACH;
-    int64_t columns = fc_max(1, (pixels / one_row - WINOGRAD_REACH) / WINOGRAD_TILE);
+    int64_t columns = fc_max(1, (pixels / (tile + reach) - reach) / tile);
     s.per_image[1] = fc_ceil_div(s.tiles[1], columns);
     s.columns = fc_ceil_div(s.tiles[1], s.per_image[1]);
-    const int64_t width = s.columns * WINOGRAD_TILE + WINOGRAD_REACH;
-    int64_t rows = fc_max(1, (pixels / width - WINOGRAD_REACH) / WINOGRAD_TILE);
+    const int64_t width = s.columns * tile + reach;
+    int64_t rows = fc_max(1, (pixels / width - reach) / tile);
     s.per_image[0] = fc_ceil_div(s.tiles[0], rows);
     s.rows = fc_ceil_div(s.tiles[0], s.per_image[0]);
     s.strips = batch * s.per_image[0] * s.per_image[1];
@@ -31,7 +48,8 @@ fc_strip fc_strip_at(const fc_strips* s, int64_t index) {
     const int64_t down = index / s->per_image[1] % s->per_image[0];
     fc_strip strip = {.image = index / (s->per_image[0] * s->per_image[1]),
                       .row = down * s->rows,
-                      .column = across * s->columns};
+                      .column = across * s->columns,
+                      .tile = s->shape->tile};
     strip.rows = fc_max(0, fc_min(s->rows, s->tiles[0] - strip.row));
     strip.columns = fc_max(0, fc_min(s->columns, s->tiles[1] - strip.column));
     return strip;
@@ -44,32 +62,32 @@ int64_t fc_tiles_before(const fc_strips* s, int64_t index) {
 }
 
 int64_t fc_winograd_slab_bytes(const fc_strips* s, int64_t vector_bytes) {
-    return (s->rows * WINOGRAD_TILE + WINOGRAD_REACH) *
-           (s->columns * WINOGRAD_TILE + WINOGRAD_REACH) * vector_bytes;
+    const int64_t tile = s->shape->tile, reach = s->shape->reach;
+    return (s->rows * tile + reach) * (s->columns * tile + reach) * vector_bytes;
 }
 
 void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t channels,
                    char* slab, char* points) {
     const fc_image* image = &tiler->image;
     const int64_t lanes = image->kernels->lanes, vector = lanes * image->element;
-    const int64_t pitch = strip->columns * WINOGRAD_TILE + tiler->reach;
+    const int64_t tile = strip->tile, pitch = strip->columns * tile + tiler->reach;
     const fc_block block = {.image = strip->image,
                             .channel = channel,
                             .channels = channels,
-                            .row = strip->row * WINOGRAD_TILE - tiler->padding[0],
-                            .column = strip->column * WINOGRAD_TILE - tiler->padding[1],
-                            .rows = strip->rows * WINOGRAD_TILE + tiler->reach,
+                            .row = strip->row * tile - tiler->padding[0],
+                            .column = strip->column * tile - tiler->padding[1],
+                            .rows = strip->rows * tile + tiler->reach,
                             .columns = pitch,
                             .pitch = pitch};
     fc_pack_block(image, &block, slab);
     const fc_squares squares = {.items = strip->columns,
-                                .in_item = WINOGRAD_TILE * lanes,
+                                .in_item = tile * lanes,
                                 .in_row = pitch * lanes,
                                 .in_column = lanes,
                                 .out_item = tiler->tile,
                                 .out_row = 6 * tiler->plane,
                                 .out_column = tiler->plane};
     for (int64_t i = 0; i < strip->rows; i++)
-        tiler->transform(&squares, slab + i * WINOGRAD_TILE * pitch * vector,
+        tiler->transform(&squares, slab + i * tile * pitch * vector,
                          points + i * strip->columns * tiler->tile * image->element);
 }

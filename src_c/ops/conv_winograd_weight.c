@@ -31,7 +31,7 @@ int64_t fc_winograd_panel_bytes(const fc_winograd* w) {
 }
 
 int64_t fc_winograd_filter_bytes(const fc_winograd* w) {
-    return fc_min(w->depth, fc_winograd_chunk(w)) * WINOGRAD_TAPS * w->lanes * w->element;
+    return fc_min(w->depth, fc_winograd_chunk(w)) * w->shape->taps * w->lanes * w->element;
 }
 
 int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel) {
@@ -42,15 +42,16 @@ int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel) {
 static void gather_filters(const fc_winograd* w, int64_t result, int64_t channel, int64_t channels,
                            char* filters) {
     const int64_t vector = w->lanes * w->element;
-    const int adjacent = w->depth_stride == WINOGRAD_TAPS;
+    const int64_t taps = w->shape->taps;
+    const int adjacent = w->depth_stride == taps;
     const fc_lanes lanes = {.rows = fc_min(w->lanes, w->results - result),
-                            .columns = adjacent ? channels * WINOGRAD_TAPS : WINOGRAD_TAPS,
+                            .columns = adjacent ? channels * taps : taps,
                             .row_stride = w->result_stride,
                             .column_stride = 1};
     for (int64_t c = 0; c < channels; c += adjacent ? channels : 1) {
         const int64_t from = result * w->result_stride + (channel + c) * w->depth_stride;
         w->kernels->pack_lanes(&lanes, w->weight_room - from, w->weight + from * w->element,
-                               filters + c * WINOGRAD_TAPS * vector);
+                               filters + c * taps * vector);
     }
 }
 
@@ -60,18 +61,19 @@ void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, 
     const int64_t padded = fc_winograd_chunk_depth(w), plane = fc_winograd_panel_plane(w);
     const int64_t channel = chunk * fc_winograd_chunk(w);
     const int64_t channels = fc_min(fc_winograd_chunk(w), w->depth - channel);
+    const int64_t taps = w->shape->taps, side = w->shape->reach + 1;
     const int sign = w->rotated ? -1 : 1;
     const fc_squares squares = {.items = channels,
-                                .in_item = WINOGRAD_TAPS * lanes,
-                                .in_row = sign * 3 * lanes,
+                                .in_item = taps * lanes,
+                                .in_row = sign * side * lanes,
                                 .in_column = sign * lanes,
                                 .out_item = 2 * lanes,
                                 .out_row = 6 * plane,
                                 .out_column = plane};
     for (int n = 0; n < fc_winograd_panel_vectors(w, panel); n++) {
         gather_filters(w, (2 * panel + n) * lanes, channel, channels, filters);
-        w->kernels->winograd_weight(
-            &squares, filters + (w->rotated ? WINOGRAD_TAPS - 1 : 0) * vector, packed + n * vector);
+        w->kernels->winograd_weight[w->shape->member](
+            &squares, filters + (w->rotated ? taps - 1 : 0) * vector, packed + n * vector);
     }
     for (int p = 0; p < WINOGRAD_POINTS && channels < padded; p++)
         memset(packed + (p * plane + channels * 2 * lanes) * w->element, 0,
