@@ -15,7 +15,7 @@ typedef struct {
     const fc_implicit* problem;
     fc_implicit_plan plan;
     const int64_t* segment;
-    const char *packed, *bias;
+    const char *weight, *packed, *bias; /* packed: NULL where tasks do it */
     char* shared;
     int relu;
 } implicit_job;
@@ -64,18 +64,20 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
     }
 }
 
-/* The products of one tile with the channel blocks [first, last) in the slab; last may be the tail.
- */
-static void multiply_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
-                          int64_t first, int64_t last, const char* slab, char* sums) {
+/* One tile of results, and the channel blocks [first, last) in the slab; last may be the tail. */
+typedef struct {
+    int64_t tile, first, last;
+    const char *slab, *weight;
+    char* sums;
+} tile_product;
+
+static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
+                          const tile_product* t) {
     const fc_implicit* p = job->problem;
     const fc_implicit_plan* plan = &job->plan;
-    const int64_t lanes = p->kernels->lanes, whole = fc_min(last, plan->full) - first;
-    const int64_t result = tile * p->kernels->gemm_nv * lanes;
-    const int64_t vectors = fc_ceil_div(p->results, lanes);
-    const char* weight =
-        job->packed + (b->group * vectors * lanes + result) * fc_implicit_depth(p) * p->element;
-    pair_product m = {.sums = sums, .vectors = p->results - result > lanes ? 2 : 1};
+    const int64_t lanes = p->kernels->lanes, whole = fc_min(t->last, plan->full) - t->first;
+    const int64_t result = t->tile * p->kernels->gemm_nv * lanes;
+    pair_product m = {.sums = t->sums, .vectors = p->results - result > lanes ? 2 : 1};
     const int64_t width = m.vectors * lanes;
     for (int64_t i = 0; i < p->rows.phases * p->cols.phases; i++) {
         const fc_phase* rows = &p->rows.phase[i / p->cols.phases];
@@ -84,22 +86,22 @@ static void multiply_tile(const implicit_job* job, const fc_implicit_block* b, i
         if (taps == 0 || rows->count <= b->row || cols->count <= b->col) continue;
         const int64_t merged = plan->is_merged ? cols->taps : 1;
         const int64_t tap = fc_implicit_first_tap(p, i / p->cols.phases, i % p->cols.phases);
-        const int64_t start = tap * p->reduced + first * lanes * taps;
+        const int64_t start = tap * p->reduced + t->first * lanes * taps;
         m.segment = job->segment + (plan->chunk + 1) * tap;
-        m.accumulate = first > 0;
+        m.accumulate = t->first > 0;
         m.pixel = lanes;
         m.depth = merged * lanes;
         m.segments = whole * taps / merged;
-        m.slab = slab;
-        m.weight = weight + start * width * p->element;
+        m.slab = t->slab;
+        m.weight = t->weight + start * width * p->element;
         if (whole > 0) multiply_pair(job, b, &m, rows, cols);
-        if (last <= plan->full) continue;
+        if (t->last <= plan->full) continue;
         m.segment += plan->chunk * taps;
         m.accumulate = plan->full > 0;
         m.pixel = plan->tail;
         m.depth = merged * plan->tail;
         m.segments = taps / merged;
-        m.slab = slab + plan->chunk * plan->block_stride * p->element;
+        m.slab = t->slab + plan->chunk * plan->block_stride * p->element;
         m.weight += whole * lanes * taps * width * p->element;
         multiply_pair(job, b, &m, rows, cols);
     }
@@ -134,12 +136,21 @@ static int64_t block_start(const implicit_job* job, int64_t slot) {
     return slot * job->plan.block_stride * job->problem->element;
 }
 
+/* The weights of a tile: packed before, or now. */
+static const char* weights_of(const implicit_job* job, int64_t index, char* room) {
+    if (job->packed) return job->packed + fc_implicit_tile_start(job->problem, index);
+    fc_implicit_pack_weight(job->problem, index, job->weight, room + job->plan.own_weight_bytes,
+                            room);
+    return room;
+}
+
 static fc_status run_block(void* context, int64_t index) {
     const implicit_job* job = context;
     const fc_implicit* p = job->problem;
     const fc_implicit_plan* plan = &job->plan;
     const size_t own = plan->is_shared ? 0 : plan->slab_bytes;
-    char* scratch = fc_workspace(FC_SLOT_TASK, own + plan->sums_bytes);
+    const size_t room = job->packed ? 0 : plan->own_weight_bytes + fc_implicit_weight_scratch(p);
+    char* scratch = fc_workspace(FC_SLOT_TASK, own + plan->sums_bytes + room);
     if (!scratch) return FC_ERROR_MEMORY;
     const int64_t part = index % plan->parts, place = index / plan->parts;
     const fc_implicit_block b = fc_implicit_locate(p, plan, place);
@@ -149,18 +160,23 @@ static fc_status run_block(void* context, int64_t index) {
     const int64_t from = part * plan->tiles / plan->parts;
     const int64_t to = (part + 1) * plan->tiles / plan->parts;
     const int64_t blocks = plan->full + (plan->tail > 0);
-    int64_t first = 0, last = 0;
     if (plan->has_idle) memset(sums, 0, plan->sums_bytes);
-    for (; last < blocks; first = last) {
+    for (int64_t first = 0, last; first < blocks; first = last) {
         last = fc_min(first + fc_max(plan->chunk, 1), plan->full);
         if (last == plan->full) last = blocks;
         for (int64_t c = first; c < last && !plan->is_shared; c++)
             fc_implicit_pack(p, plan, &b, c,
                              slab + block_start(job, c == plan->full ? plan->chunk : c - first));
         for (int64_t t = from; t < to; t++) {
-            char* tile = sums + (t - from) * tile_bytes;
-            multiply_tile(job, &b, t, first, last, slab, tile);
-            if (last == blocks) store_tile(job, &b, t, tile);
+            const tile_product product = {
+                .tile = t,
+                .first = first,
+                .last = last,
+                .slab = slab,
+                .weight = weights_of(job, b.group * plan->tiles + t, sums + plan->sums_bytes),
+                .sums = sums + (t - from) * tile_bytes};
+            multiply_tile(job, &b, &product);
+            if (last == blocks) store_tile(job, &b, t, product.sums);
         }
     }
     return FC_OK;
@@ -186,7 +202,8 @@ static fc_status pack_tile(void* context, int64_t index) {
     const packing_job* job = context;
     char* scratch = fc_workspace(FC_SLOT_TASK, fc_implicit_weight_scratch(job->problem));
     if (!scratch) return FC_ERROR_MEMORY;
-    fc_implicit_pack_weight(job->problem, index, job->weight, scratch, job->packed);
+    fc_implicit_pack_weight(job->problem, index, job->weight, scratch,
+                            job->packed + fc_implicit_tile_start(job->problem, index));
     return FC_OK;
 }
 
@@ -218,19 +235,22 @@ static fc_status run_job(implicit_job* job) {
 
 static fc_status run(const fc_implicit* p, const fc_conv2d_weight* weight, const void* bias,
                      int relu) {
+    if (p->is_pointwise)
+        return fc_pointwise_run(p, weight->packed ? weight->packed : weight->weight, bias, relu);
     implicit_job job = {.problem = p,
                         .plan = fc_implicit_make_plan(p),
+                        .weight = weight->weight,
                         .packed = weight->packed,
                         .bias = bias,
                         .relu = relu};
-    if (!job.packed) {
+    fc_status status = FC_OK;
+    if (!job.packed && !job.plan.is_whole) {
         char* packed = fc_workspace(FC_SLOT_WEIGHTS, job.plan.packed_bytes);
         if (!packed) return FC_ERROR_MEMORY;
-        const fc_status status = pack_weights(p, &job.plan, weight->weight, packed);
-        if (status != FC_OK) return status;
+        status = pack_weights(p, &job.plan, weight->weight, packed);
         job.packed = packed;
     }
-    const fc_status status = run_job(&job);
+    if (status == FC_OK) status = run_job(&job);
     fc_workspace_trim();
     return status;
 }
@@ -266,16 +286,21 @@ fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dt
     const fc_status status = fc_implicit_problem(&problem, conv, dtype, (fc_pass)pass, NULL, NULL);
     if (status != FC_OK) return status;
     const fc_implicit_plan plan = fc_implicit_make_plan(&problem);
-    return pack_weights(&problem, &plan, weight, packed);
+    if (!problem.is_pointwise) return pack_weights(&problem, &plan, weight, packed);
+    memcpy(packed, weight, plan.packed_bytes);
+    return FC_OK;
 }
 
 int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     if (pass == FC_PASS_GRAD_WEIGHT) return fc_implicit_grad_weight_workspace(conv, dtype);
     fc_implicit p;
     if (fc_implicit_problem(&p, conv, dtype, (fc_pass)pass, NULL, NULL) != FC_OK) return 0;
+    if (p.is_pointwise) return fc_pointwise_workspace(&p);
     const fc_implicit_plan plan = fc_implicit_make_plan(&p);
     const int64_t places = p.groups * plan.image_blocks * plan.row_blocks * plan.col_blocks;
     const int64_t slabs = plan.is_shared ? places : 1;
-    return slabs * (int64_t)plan.slab_bytes + (int64_t)plan.sums_bytes +
+    const int64_t weights =
+        plan.is_whole ? (int64_t)(plan.own_weight_bytes + fc_implicit_weight_scratch(&p)) : 0;
+    return slabs * (int64_t)plan.slab_bytes + (int64_t)plan.sums_bytes + weights +
            (int64_t)fc_implicit_segment_bytes(&p, &plan);
 }

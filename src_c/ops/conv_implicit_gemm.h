@@ -38,6 +38,7 @@ typedef struct {
     int64_t weight_result, weight_reduced, weight_group; /* strides of the OIHW weight */
     fc_image source, target;
     fc_steps rows, cols;
+    int is_pointwise; /* forward and grad_input of a planar 1x1: lanes = pixels */
 } fc_implicit;
 
 typedef enum { FC_PASS_FORWARD, FC_PASS_GRAD_INPUT, FC_PASS_GRAD_WEIGHT } fc_pass;
@@ -68,9 +69,11 @@ typedef struct {
     int64_t out_rows, out_cols; /* of the sums: targets of a block */
     int is_merged;              /* taps of a row are one segment */
     int is_shared;              /* the slabs of all blocks are packed first */
+    int is_whole;               /* one block of all pixels: a task packs the weights it needs */
     int has_idle;               /* some targets are met by no tap: zeros */
     size_t slab_bytes, tile_bytes, sums_bytes, packed_bytes;
-    double work; /* FMAs */
+    size_t own_weight_bytes; /* of a tile, where a task packs it */
+    double work;             /* FMAs */
 } fc_implicit_plan;
 
 fc_implicit_plan fc_implicit_make_plan(const fc_implicit* problem);
@@ -105,13 +108,22 @@ void fc_implicit_pack(const fc_implicit* problem, const fc_implicit_plan* plan,
 /* Weights of a tile of results (plan->tiles of each group), between OIHW and
  * [pair of phases][channel block][tap][lane][vector][lane]; `scratch` is one full channel block. */
 size_t fc_implicit_weight_scratch(const fc_implicit* problem);
+int64_t fc_implicit_tile_start(const fc_implicit* problem, int64_t index); /* in bytes */
 void fc_implicit_pack_weight(const fc_implicit* problem, int64_t index, const char* weight,
                              char* scratch, char* packed);
 /* One channel block of a tile, whose sums start at `sums`. Forward problems only. */
 void fc_implicit_unpack_weight(const fc_implicit* problem, int64_t index, int64_t channel_block,
                                char* sums, char* scratch, char* weight);
 
-/* Bytes of scratch of a task of grad_weight and of what is shared. */
+/* conv_implicit_gemm_weight_plan.c: bytes of scratch of a task of grad_weight, and shared. */
 int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
+
+/* 1x1 convolutions of planar images go another way (conv_implicit_gemm_pointwise.c), with weights
+ * as they are: their packed form is a copy. */
+int fc_is_pointwise(const fc_conv2d* conv); /* 1x1, pixel for pixel */
+int fc_pointwise_pays(const fc_conv2d* conv, fc_dtype dtype);
+fc_status fc_pointwise_run(const fc_implicit* problem, const void* weight, const void* bias,
+                           int relu);
+int64_t fc_pointwise_workspace(const fc_implicit* problem);
 
 #endif

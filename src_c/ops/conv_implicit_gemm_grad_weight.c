@@ -6,95 +6,12 @@
  * pixels. For each block of pixels it packs its slab and the output's gradient, and adds to sums
  * that stay in the near cache, in the order of packed weights. Slices are cut by the geometry alone
  * and added up in order; which tiles and channels share a task changes no sum. So results are the
- * same bits for any number of threads. */
-#include "conv_implicit_gemm.h"
+ * same bits for any number of threads.
+ *
+ * A 1x1 convolution of planar images needs no slab: rows of channels are read where they lie. And
+ * as its two sides are alike, the one with fewer channels is packed. */
+#include "conv_implicit_gemm_grad_weight.h"
 #include <string.h>
-
-enum {
-    PIXELS = 448,           /* of a block: its gradient, for one tile, stays in L1 or close to it */
-    SUMS_BYTES = 768 << 10, /* of a task; all it uses fits a core's own L2 */
-    SLAB_BYTES = 512 << 10,
-    GRAD_BYTES = 512 << 10,
-    SLICES_BYTES = 2 << 20,
-    SLICE_PIXELS = 512, /* at least: what a slice's sums cost to add up is little beside them */
-    TASKS = 16,         /* wanted, for a few threads */
-    TASKS_PER_THREAD = 3,
-};
-
-typedef struct {
-    fc_implicit problem;
-    fc_implicit_plan plan;
-    int64_t blocks; /* of input channels */
-    int64_t places; /* blocks of pixels, of a group */
-    int64_t slices; /* of them */
-    int64_t tile_parts, block_parts;
-    int64_t plane_bytes; /* the gradient of one vector of output channels */
-    size_t slab_bytes, grad_bytes, sums_bytes, plain_bytes;
-    const int64_t *segment,
-        *line[2]; /* line: where rows of pixels start, in a block and in the tail */
-    char *slice_sums, *grad_weight;
-} weight_job;
-
-/* Bytes of the sums of one tile and channel block. */
-static int64_t cell_bytes(const fc_implicit* p) {
-    const int64_t lanes = p->kernels->lanes;
-    return fc_min(p->reduced, lanes) * p->rows.taps * p->cols.taps * p->kernels->gemm_nv * lanes *
-           p->element;
-}
-
-/* Packing costs a slab once for every part of the tiles, a gradient once for every part of the
- * channels and takes twice as long: cut where it hurts less. */
-static void halve(weight_job* job, int64_t tiles, int64_t blocks) {
-    const int can_tiles = tiles > 1, can_blocks = blocks > 1;
-    if (can_tiles && (!can_blocks || 2 * tiles > blocks))
-        job->tile_parts = fc_ceil_div(job->plan.tiles, fc_ceil_div(tiles, 2));
-    else if (can_blocks)
-        job->block_parts = fc_ceil_div(job->blocks, fc_ceil_div(blocks, 2));
-}
-
-static void choose_parts(weight_job* job) {
-    const fc_implicit* p = &job->problem;
-    const fc_implicit_plan* plan = &job->plan;
-    const int64_t slab = plan->block_stride * p->element;
-    const int64_t grad = p->kernels->gemm_nv * job->plane_bytes;
-    job->tile_parts = fc_min(plan->tiles, fc_ceil_div(plan->tiles * grad, GRAD_BYTES));
-    job->block_parts = fc_min(job->blocks, fc_ceil_div(job->blocks * slab, SLAB_BYTES));
-    const int64_t threads = fc_threads_for(plan->work);
-    const int64_t wanted = threads > 1 ? TASKS_PER_THREAD * threads : 1;
-    for (;;) {
-        const int64_t tiles = fc_ceil_div(plan->tiles, job->tile_parts);
-        const int64_t blocks = fc_ceil_div(job->blocks, job->block_parts);
-        const int64_t tasks = p->groups * job->tile_parts * job->block_parts;
-        if (job->slices == 0 && tiles * blocks * cell_bytes(p) <= SUMS_BYTES) {
-            int64_t slices = fc_min(fc_ceil_div(TASKS, tasks), job->places);
-            slices = fc_min(slices, SLICES_BYTES / (int64_t)plan->packed_bytes);
-            const fc_conv2d* conv = p->conv;
-            const int64_t pixels = conv->batch * conv->out_size[0] * conv->out_size[1];
-            job->slices = fc_max(1, fc_min(slices, pixels / SLICE_PIXELS));
-        }
-        if (tiles * blocks == 1 || (job->slices > 0 && tasks * job->slices >= wanted)) break;
-        halve(job, tiles, blocks);
-    }
-    job->slices = fc_max(job->slices, 1);
-}
-
-static void make_plan(weight_job* job) {
-    const fc_implicit* p = &job->problem;
-    fc_implicit_plan* plan = &job->plan;
-    *plan = fc_implicit_plan_blocks(p, PIXELS);
-    const int64_t lanes = p->kernels->lanes;
-    job->blocks = plan->full + (plan->tail > 0);
-    job->places = plan->image_blocks * plan->row_blocks * plan->col_blocks;
-    job->plane_bytes = plan->images * plan->rows * plan->cols * lanes * p->element;
-    choose_parts(job);
-    const int64_t tiles = fc_ceil_div(plan->tiles, job->tile_parts);
-    const int64_t blocks = fc_ceil_div(job->blocks, job->block_parts);
-    const int64_t slab = blocks * plan->block_stride + lanes;
-    job->slab_bytes = plan->full > 0 ? fc_align((size_t)(slab * p->element)) : plan->slab_bytes;
-    job->grad_bytes = fc_align((size_t)(tiles * p->kernels->gemm_nv * job->plane_bytes));
-    job->sums_bytes = job->slices == 1 ? fc_align((size_t)(tiles * blocks * cell_bytes(p))) : 0;
-    job->plain_bytes = fc_implicit_weight_scratch(p);
-}
 
 typedef struct {
     int64_t first_tile, last_tile, first_block, last_block;
@@ -104,7 +21,8 @@ typedef struct {
     int64_t skipped;    /* steps of a tile's sums that other tasks own */
 } weight_task;
 
-static void pack_grads(const weight_job* job, const fc_implicit_block* b, const weight_task* task) {
+static void pack_grads(const fc_weight_job* job, const fc_implicit_block* b,
+                       const weight_task* task) {
     const fc_implicit* p = &job->problem;
     const int64_t lanes = p->kernels->lanes, nv = p->kernels->gemm_nv;
     fc_block block = {
@@ -122,7 +40,7 @@ static void pack_grads(const weight_job* job, const fc_implicit_block* b, const 
 }
 
 /* All sums of a task, for one block of pixels. */
-static void multiply(const weight_job* job, const fc_implicit_block* b, const weight_task* task,
+static void multiply(const fc_weight_job* job, const fc_implicit_block* b, const weight_task* task,
                      int accumulate) {
     const fc_implicit* p = &job->problem;
     const fc_implicit_plan* plan = &job->plan;
@@ -160,7 +78,7 @@ static void multiply(const weight_job* job, const fc_implicit_block* b, const we
     }
 }
 
-static void store(const weight_job* job, const weight_task* task, char* plain) {
+static void store(const fc_weight_job* job, const weight_task* task, char* plain) {
     const fc_implicit* p = &job->problem;
     const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
     for (int64_t t = task->first_tile; t < task->last_tile; t++) {
@@ -175,16 +93,12 @@ static void store(const weight_job* job, const weight_task* task, char* plain) {
 }
 
 /* Where the packed sums of a slice's tile are. */
-static char* slice_tile(const weight_job* job, int64_t slice, int64_t group, int64_t tile) {
-    const fc_implicit* p = &job->problem;
-    const int64_t lanes = p->kernels->lanes;
-    const int64_t result =
-        group * fc_ceil_div(p->results, lanes) * lanes + tile * p->kernels->gemm_nv * lanes;
+static char* slice_tile(const fc_weight_job* job, int64_t slice, int64_t group, int64_t tile) {
     return job->slice_sums + slice * (int64_t)job->plan.packed_bytes +
-           result * fc_implicit_depth(p) * p->element;
+           fc_implicit_tile_start(&job->problem, group * job->plan.tiles + tile);
 }
 
-static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
+static weight_task locate(const fc_weight_job* job, int64_t index, char* scratch) {
     const fc_implicit* p = &job->problem;
     const int64_t tiles = job->plan.tiles, lanes = p->kernels->lanes;
     weight_task t = {.slice = index % job->slices};
@@ -200,7 +114,7 @@ static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
     t.slab = scratch;
     t.grads = t.slab + job->slab_bytes;
     t.sums = t.grads + job->grad_bytes;
-    t.tile_bytes = (t.last_block - t.first_block) * cell_bytes(p);
+    t.tile_bytes = (t.last_block - t.first_block) * fc_weight_cell_bytes(p);
     if (job->slices > 1) {
         t.sums = slice_tile(job, t.slice, t.group, t.first_tile);
         t.tile_bytes = p->kernels->gemm_nv * lanes * fc_implicit_depth(p) * p->element;
@@ -209,8 +123,40 @@ static weight_task locate(const weight_job* job, int64_t index, char* scratch) {
     return t;
 }
 
+/* The same with channels where they lie: all those of a task are the rows of one product. */
+static void multiply_planar(const fc_weight_job* job, const fc_implicit_block* b,
+                            const weight_task* task, int accumulate) {
+    const fc_implicit* p = &job->problem;
+    const fc_strides* s = &p->source.strides;
+    const int64_t lanes = p->kernels->lanes;
+    const int64_t first = task->first_block * lanes;
+    const int64_t channels = fc_min(task->last_block * lanes, p->reduced) - first;
+    const int64_t from = b->image * s->batch_stride +
+                         (b->group * p->reduced + first) * s->channel_stride +
+                         b->row * s->row_stride + b->col;
+    const int whole_rows = b->cols == p->source.width;
+    fc_gemm_panel panel = {.a_row = s->channel_stride,
+                           .a_depth = 1,
+                           .segments = b->images * (whole_rows ? 1 : b->rows),
+                           .depth = whole_rows ? b->rows * b->cols : b->cols,
+                           .a_segment = job->line[whole_rows],
+                           .b_depth = lanes,
+                           .b_vector = job->plane_bytes / p->element,
+                           .c_vector = lanes,
+                           .accumulate = accumulate};
+    for (int64_t t = task->first_tile; t < task->last_tile; t++) {
+        const int vectors = p->results - t * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
+        panel.c_row = vectors * lanes;
+        p->kernels->gemm_by_rows(&panel, channels, vectors, p->source.data + from * p->element,
+                                 task->grads + (t - task->first_tile) * p->kernels->gemm_nv *
+                                                   job->plane_bytes,
+                                 task->sums + (t - task->first_tile) * task->tile_bytes +
+                                     task->skipped * panel.c_row * p->element);
+    }
+}
+
 static fc_status run_task(void* context, int64_t index) {
-    const weight_job* job = context;
+    const fc_weight_job* job = context;
     const fc_implicit* p = &job->problem;
     const fc_implicit_plan* plan = &job->plan;
     const size_t work = job->slab_bytes + job->grad_bytes + job->sums_bytes;
@@ -223,11 +169,14 @@ static fc_status run_task(void* context, int64_t index) {
     for (int64_t place = first; place < last; place++) {
         const int64_t at = (place / area * p->groups + task.group) * area + place % area;
         const fc_implicit_block b = fc_implicit_locate(p, plan, at);
-        for (int64_t c = task.first_block; c < task.last_block; c++)
+        for (int64_t c = task.first_block; c < task.last_block && !job->is_planar; c++)
             fc_implicit_pack(p, plan, &b, c,
                              task.slab + (c - task.first_block) * plan->block_stride * p->element);
         pack_grads(job, &b, &task);
-        multiply(job, &b, &task, place > first);
+        if (job->is_planar)
+            multiply_planar(job, &b, &task, place > first);
+        else
+            multiply(job, &b, &task, place > first);
     }
     if (job->slices == 1) store(job, &task, scratch + work);
     return FC_OK;
@@ -235,7 +184,7 @@ static fc_status run_task(void* context, int64_t index) {
 
 /* Adds up the slices of one channel block of one tile. */
 static fc_status finish(void* context, int64_t index) {
-    const weight_job* job = context;
+    const fc_weight_job* job = context;
     const fc_implicit* p = &job->problem;
     const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
     char* plain = fc_workspace(FC_SLOT_TASK, job->plain_bytes);
@@ -260,7 +209,7 @@ static fc_status finish(void* context, int64_t index) {
 }
 
 /* Where each row of a block's pixels starts, in pixels of so many elements. */
-static void fill_lines(const weight_job* job, int64_t pixel, int64_t* line) {
+static void fill_lines(const fc_weight_job* job, int64_t pixel, int64_t* line) {
     const fc_implicit_plan* plan = &job->plan;
     for (int64_t i = 0; i < plan->images; i++)
         for (int64_t row = 0; row < plan->rows; row++)
@@ -268,21 +217,31 @@ static void fill_lines(const weight_job* job, int64_t pixel, int64_t* line) {
                       plan->slab_cols * pixel;
 }
 
-static size_t slices_bytes(const weight_job* job) {
-    return job->slices > 1 ? (size_t)job->slices * job->plan.packed_bytes : 0;
+/* The same in an image: rows of line[0], and whole images in line[1]. */
+static void fill_planar_lines(const fc_weight_job* job, int64_t* rows, int64_t* images) {
+    const fc_strides* s = &job->problem.source.strides;
+    for (int64_t i = 0; i < job->plan.images; i++) {
+        *images++ = i * s->batch_stride;
+        for (int64_t row = 0; row < job->plan.rows; row++)
+            *rows++ = i * s->batch_stride + row * s->row_stride;
+    }
 }
 
-static fc_status run(weight_job* job) {
+static fc_status run(fc_weight_job* job) {
     const fc_implicit* p = &job->problem;
     const int64_t lines = job->plan.images * job->plan.rows;
     const size_t segments = fc_implicit_segment_bytes(p, &job->plan);
     const size_t tables = fc_align(segments + 2 * (size_t)lines * sizeof(int64_t));
-    char* shared = fc_workspace(FC_SLOT_SHARED, tables + slices_bytes(job));
+    char* shared = fc_workspace(FC_SLOT_SHARED, tables + fc_weight_slices_bytes(job));
     if (!shared) return FC_ERROR_MEMORY;
     int64_t* line = (int64_t*)(shared + segments);
     fc_implicit_fill_segments(p, &job->plan, (int64_t*)shared);
-    fill_lines(job, p->kernels->lanes, line);
-    fill_lines(job, job->plan.tail, line + lines);
+    if (job->is_planar) {
+        fill_planar_lines(job, line, line + lines);
+    } else {
+        fill_lines(job, p->kernels->lanes, line);
+        fill_lines(job, job->plan.tail, line + lines);
+    }
     job->segment = (int64_t*)shared;
     job->line[0] = line;
     job->line[1] = line + lines;
@@ -290,28 +249,18 @@ static fc_status run(weight_job* job) {
     const int64_t tasks = p->groups * job->tile_parts * job->block_parts * job->slices;
     const fc_status status = fc_parallel_for(tasks, job->plan.work, run_task, job);
     if (status != FC_OK || job->slices == 1) return status;
-    return fc_parallel_for(p->groups * job->plan.tiles * job->blocks, (double)slices_bytes(job) / 4,
-                           finish, job);
+    return fc_parallel_for(p->groups * job->plan.tiles * job->blocks,
+                           (double)fc_weight_slices_bytes(job) / 4, finish, job);
 }
 
 fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight) {
-    weight_job job = {.grad_weight = grad_weight};
-    fc_status status = fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, input,
-                                           (void*)grad_output);
+    fc_weight_job job = {.grad_weight = grad_weight};
+    fc_conv2d own = *conv;
+    fc_status status = fc_weight_plan(&job, &own, dtype, input, grad_output);
     if (status != FC_OK) return status;
-    make_plan(&job);
     status = run(&job);
     fc_workspace_trim();
     return status;
-}
-
-int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
-    weight_job job = {0};
-    if (fc_implicit_problem(&job.problem, conv, dtype, FC_PASS_GRAD_WEIGHT, NULL, NULL) != FC_OK)
-        return 0;
-    make_plan(&job);
-    return (int64_t)(job.slab_bytes + job.grad_bytes + job.sums_bytes + job.plain_bytes +
-                     slices_bytes(&job) + fc_implicit_segment_bytes(&job.problem, &job.plan));
 }

@@ -4,9 +4,12 @@
 enum {
     SLAB_BYTES = 768 << 10, /* of a chunk of channels: stays in a core's own L2 */
     SUMS_BYTES = 1 << 20,   /* partial sums of all tiles, where there are several chunks */
-    SHARED_BYTES = 2 << 20, /* slabs of all blocks */
+    SHARED_BYTES = 5 << 19, /* slabs of all blocks */
     PIXELS = 640,           /* of a block: enough to hide the loading of weights */
     LEAST_PIXELS = 196,     /* blocks are not made smaller than this for the sake of threads */
+    WHOLE_PIXELS = 2048,    /* a block of all pixels has at most; and its weights take: */
+    WHOLE_WEIGHT = 1 << 20, /* at least, in all */
+    WHOLE_TILE = 1 << 20,   /* at most, of a tile */
     LONGEST_ROW = 512,
     LONGEST_SEGMENT = 1024,
     TASKS_PER_THREAD = 3,
@@ -41,6 +44,20 @@ static int64_t targets(const fc_implicit* p, int64_t rows, int64_t cols) {
     return rows * p->rows.target_step * cols * p->cols.target_step;
 }
 
+/* Few pixels and much weight: with all pixels in one block, weights are packed when they are used
+ * and stay in cache for it. */
+static int is_whole(const fc_implicit* p) {
+    const int64_t batch = p->source.batch, lanes = p->kernels->lanes;
+    const double slab = (double)(batch * p->reduced * p->element) *
+                        (double)extent(&p->rows, p->rows.positions) *
+                        (double)extent(&p->cols, p->cols.positions);
+    const double pixels = (double)batch * (double)targets(p, p->rows.positions, p->cols.positions);
+    const double step = (double)(p->kernels->gemm_nv * lanes * p->element);
+    const double depth = (double)fc_implicit_depth(p);
+    return slab <= 0.9 * SHARED_BYTES && pixels <= WHOLE_PIXELS && depth * step <= WHOLE_TILE &&
+           depth * (double)(p->results * p->element) >= WHOLE_WEIGHT;
+}
+
 static void choose_block(const fc_implicit* p, fc_implicit_plan* plan, int64_t channels,
                          int64_t pixels) {
     plan->cols = fit(&p->cols, INT64_MAX / 4, LONGEST_ROW / p->cols.target_step, 1);
@@ -62,6 +79,10 @@ static void share_among_threads(const fc_implicit* p, fc_implicit_plan* plan) {
     const int64_t threads = fc_threads_for(plan->work);
     const int64_t wanted = threads > 1 ? TASKS_PER_THREAD * threads : 1;
     int64_t others = p->groups * plan->col_blocks;
+    if (plan->is_whole) {
+        plan->parts = fc_max(1, fc_min(plan->tiles, fc_ceil_div(wanted, others)));
+        return;
+    }
     while (plan->images > 1 && fc_ceil_div(p->source.batch, plan->images) * others < wanted &&
            plan->images * targets(p, plan->rows, plan->cols) >= 2 * LEAST_PIXELS)
         plan->images = fc_ceil_div(plan->images, 2);
@@ -110,16 +131,27 @@ static fc_implicit_plan start_plan(const fc_implicit* p) {
                              .has_idle = has_idle(&p->rows) || has_idle(&p->cols)};
     plan.is_merged = p->cols.adjacent && p->cols.widest * lanes <= LONGEST_SEGMENT;
     plan.packed_bytes =
-        fc_align((size_t)(p->groups * vectors * lanes * fc_implicit_depth(p) * p->element));
+        p->is_pointwise
+            ? (size_t)(p->groups * p->weight_group * p->element)
+            : fc_align((size_t)(p->groups * vectors * lanes * fc_implicit_depth(p) * p->element));
     return plan;
 }
 
 fc_implicit_plan fc_implicit_make_plan(const fc_implicit* p) {
     fc_implicit_plan plan = start_plan(p);
+    plan.is_whole = is_whole(p);
     choose_block(p, &plan, p->reduced, PIXELS);
+    if (plan.is_whole) {
+        plan.rows = p->rows.positions;
+        plan.cols = p->cols.positions;
+        plan.images = p->source.batch;
+        plan.own_weight_bytes = fc_align(
+            (size_t)(fc_implicit_depth(p) * p->kernels->gemm_nv * p->kernels->lanes * p->element));
+    }
     const int64_t bytes = plan.images * extent(&p->rows, plan.rows) * extent(&p->cols, plan.cols) *
                           p->kernels->lanes * p->element;
     plan.chunk = fc_min(plan.full, fc_max(1, 5 * SLAB_BYTES / (4 * bytes)));
+    if (plan.is_whole) plan.chunk = plan.full;
     if (plan.chunk > 0) plan.chunk = fc_ceil_div(plan.full, fc_ceil_div(plan.full, plan.chunk));
     plan.col_blocks = fc_ceil_div(p->cols.positions, plan.cols);
     share_among_threads(p, &plan);

@@ -93,7 +93,9 @@ fc_status fc_implicit_problem(fc_implicit* p, const fc_conv2d* conv, fc_dtype dt
                        .results = backward ? inputs : outputs,
                        .weight_result = backward ? window : inputs * window,
                        .weight_reduced = backward ? inputs * window : window,
-                       .weight_group = outputs * inputs * window};
+                       .weight_group = outputs * inputs * window,
+                       .is_pointwise =
+                           pass != FC_PASS_GRAD_WEIGHT && fc_pointwise_pays(conv, dtype)};
     const int64_t channels[] = {conv->in_channels, conv->out_channels};
     const int64_t* size[] = {conv->in_size, conv->out_size};
     p->source = fc_image_of(dtype, source, conv->batch, channels[backward], size[backward],

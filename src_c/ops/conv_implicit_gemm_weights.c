@@ -5,7 +5,6 @@
 
 typedef struct {
     int64_t group, result, results, vectors;
-    int64_t start; /* of the tile in the packed weights, in elements */
 } weight_tile;
 
 static weight_tile locate(const fc_implicit* p, int64_t index) {
@@ -14,9 +13,13 @@ static weight_tile locate(const fc_implicit* p, int64_t index) {
     weight_tile t = {.group = index / tiles, .result = index % tiles * width};
     t.results = fc_min(width, p->results - t.result);
     t.vectors = fc_ceil_div(t.results, lanes);
-    const int64_t row = fc_ceil_div(p->results, lanes) * lanes;
-    t.start = (t.group * row + t.result) * fc_implicit_depth(p);
     return t;
+}
+
+int64_t fc_implicit_tile_start(const fc_implicit* p, int64_t index) {
+    const weight_tile t = locate(p, index);
+    const int64_t row = fc_ceil_div(p->results, p->kernels->lanes) * p->kernels->lanes;
+    return (t.group * row + t.result) * fc_implicit_depth(p) * p->element;
 }
 
 /* Bytes of a vector are 16, 32 or 64: constants that the compiler can inline. */
@@ -86,8 +89,7 @@ void fc_implicit_pack_weight(const fc_implicit* p, int64_t index, const char* we
                 p->kernels->pack_lanes(&shape, size - at, weight + at * p->element,
                                        scratch + i * window * bytes);
             }
-            permute(p, block, channels, t.vectors * bytes, scratch,
-                    packed + t.start * p->element + v * bytes, 1);
+            permute(p, block, channels, t.vectors * bytes, scratch, packed + v * bytes, 1);
         }
 }
 
@@ -102,7 +104,7 @@ void fc_implicit_unpack_weight(const fc_implicit* p, int64_t index, int64_t bloc
         const fc_lanes shape = {.rows = fc_min(lanes, t.results - v * lanes),
                                 .columns = channels * window,
                                 .row_stride = p->weight_result,
-                                .column_stride = 1};
+                                .column_stride = window == 1 ? p->weight_reduced : 1};
         p->kernels->unpack_lanes(&shape, scratch, NULL,
                                  weight + weight_place(p, &t, v, block) * p->element);
     }

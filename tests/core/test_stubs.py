@@ -28,14 +28,20 @@ def stub_names(tree: ast.Module) -> dict[str, list[str] | None]:
             names[node.name] = [argument.arg for argument in node.args.args]
         elif isinstance(node, ast.ClassDef):
             members = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
-            names[node.name] = [a.arg for a in members["__init__"].args.args[1:]]
+            maker = members.get("__init__")
+            names[node.name] = [a.arg for a in maker.args.args[1:]] if maker else None
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names[node.target.id] = None
     return names
 
 
 def arguments(value: Any) -> list[str] | None:
-    """Argument names of a compiled function or, from its embedded signature, of a class."""
+    """Argument names of a compiled function or, from its embedded signature, of a class.
+
+    None for a class that has none: its instances are the module's own.
+    """
+    if isinstance(value, type) and not value.__doc__.startswith(f"{value.__name__}("):
+        return None
     if isinstance(value, type):
         found = re.match(rf"{value.__name__}\((.*)\)", value.__doc__ or "")
         assert found, f"{value.__name__} has no embedded signature"

@@ -41,7 +41,7 @@ W = np.ones((4, 3, 3, 3), np.float32)
         ({"layout": "CHWN"}, ValueError, ["layout", "NCHW", "NHWC", "CHWN"]),
         ({"layout": "NHWC"}, ValueError, ["weight", "NHWC"]),
         ({"algorithm": "quick"}, ValueError, ["algorithm", "'auto'", "'direct'", "'quick'"]),
-        ({"algorithm": "winograd"}, ValueError, ["winograd", "3x3 kernel"]),
+        ({"algorithm": "winograd", "stride": 2}, ValueError, ["winograd", "stride 1"]),
         ({"activation": "tanh"}, ValueError, ["activation", "relu", "tanh"]),
         ({"out": np.empty((2, 4, 4, 4), np.float32)}, ValueError, ["out", "(2, 4, 4, 5)"]),
         ({"out": np.empty((2, 4, 4, 5))}, TypeError, ["out", "float32"]),

@@ -22,6 +22,10 @@ CASES = {
     "full blocks and a tail": Case((2, 20, 12, 12), (50, 20, 5, 5)),
     "slabs shared by tasks": Case((2, 96, 7, 7), (272, 96, 3, 3), padding=1),
     "images in one run": Case((21, 64, 7, 7), (96, 64, 1, 1)),
+    "lanes are pixels": Case((2, 40, 16, 18), (33, 40, 1, 1)),
+    "lanes are pixels, few results": Case((2, 600, 13, 16), (20, 600, 1, 1)),
+    "lanes are pixels, by groups": Case((3, 36, 12, 12), (60, 18, 1, 1), groups=2),
+    "a 1x1 wider than a block": Case((2, 5, 3, 1100), (35, 5, 1, 1)),
     "idle phases": Case((2, 33, 23, 22), (48, 33, 2, 1), (5, 3), (2, 1)),
     "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
 }
