@@ -13,9 +13,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.71e-07, 0.621, 2.3e-11, 0.0, 7.86e-11],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_input": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_weight": [1.5e-06, 0.9, 1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "forward": [9.92e-07, 0.9, 1.3e-11, 0.0, 3.35e-10, 2.37e-10],
+                "grad_input": [1.12e-06, 0.9, 1.42e-11, 1.07e-10, 3.32e-11, 2.09e-10],
+                "grad_weight": [9.69e-07, 0.9, 1.31e-11, 0.0, 2.37e-10, 3.29e-10],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 1.25e-11, 1.3e-10, 1e-10],
@@ -40,9 +40,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.76e-07, 0.692, 3.77e-11, 0.0, 2.47e-10],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
-                "grad_input": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
-                "grad_weight": [1.5e-06, 0.9, 1.9e-11, 5e-10, 5e-10, 1e-09],
+                "forward": [8.24e-07, 0.9, 2.41e-11, 0.0, 5.29e-10, 5.58e-10],
+                "grad_input": [9.22e-07, 0.9, 2.52e-11, 2.88e-10, 3.87e-11, 8.77e-10],
+                "grad_weight": [7.98e-07, 0.9, 2.43e-11, 8.76e-12, 3.12e-10, 8.24e-10],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 2.5e-11, 2.6e-10, 2e-10],
@@ -69,9 +69,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.52e-07, 0.554, 3.11e-11, 0.0, 1.7e-10],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_input": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_weight": [1.5e-06, 0.9, 1.1e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "forward": [8.18e-07, 0.9, 2.16e-11, 0.0, 1.88e-10, 2.44e-10],
+                "grad_input": [1.03e-06, 0.9, 2.3e-11, 8.71e-11, 0.0, 3.56e-10],
+                "grad_weight": [8.13e-07, 0.9, 2.1e-11, 0.0, 9.08e-11, 3.39e-10],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 2.25e-11, 2.34e-10, 1.8e-10],
@@ -96,9 +96,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.34e-07, 0.647, 5.89e-11, 2.15e-10, 2.61e-10],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
-                "grad_input": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
-                "grad_weight": [1.5e-06, 0.9, 2.2e-11, 5e-10, 5e-10, 1e-09],
+                "forward": [8.56e-07, 0.9, 4.17e-11, 0.0, 4.92e-10, 1.9e-10],
+                "grad_input": [9.58e-07, 0.9, 4.31e-11, 4.67e-10, 0.0, 1.81e-09],
+                "grad_weight": [7.83e-07, 0.9, 3.97e-11, 0.0, 2.27e-10, 1.1e-09],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 4.5e-11, 4.68e-10, 3.6e-10],
@@ -125,9 +125,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.72e-07, 0.651, 5.17e-11, 0.0, 1.5e-10],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_input": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
-                "grad_weight": [1.5e-06, 0.9, 5e-11, 2.5e-10, 2.5e-10, 5e-10],
+                "forward": [8.01e-07, 0.9, 6.11e-11, 0.0, 2.67e-10, 1.19e-10],
+                "grad_input": [9.43e-07, 0.9, 6.38e-11, 2.83e-10, 0.0, 1.15e-10],
+                "grad_weight": [7.68e-07, 0.9, 6.03e-11, 0.0, 1.34e-10, 7.91e-10],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 7.5e-11, 7.8e-10, 6e-10],
@@ -152,9 +152,9 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
                 "grad_weight": [4.08e-07, 0.846, 1.01e-10, 1.36e-09, 7.65e-11],
             },
             "implicit_gemm": {
-                "forward": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
-                "grad_input": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
-                "grad_weight": [1.5e-06, 0.9, 1e-10, 5e-10, 5e-10, 1e-09],
+                "forward": [7.86e-07, 0.9, 1.28e-10, 1.01e-10, 5.03e-10, 1.68e-10],
+                "grad_input": [8.78e-07, 0.9, 1.27e-10, 6.71e-10, 0.0, 3.96e-09],
+                "grad_weight": [7.19e-07, 0.9, 1.25e-10, 3.78e-10, 2.7e-10, 2.52e-09],
             },
             "winograd": {
                 "forward": [2e-06, 0.9, 1.5e-10, 1.56e-09, 1.2e-09],

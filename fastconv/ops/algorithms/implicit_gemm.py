@@ -48,25 +48,29 @@ def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs.
 
-    FMAs with the lanes that the last vector of results loses, elements packed, elements unpacked,
-    and weights packed (or their gradient's sums unpacked).
+    FMAs with the lanes that the last vector of results loses, elements of the source packed and of
+    the target unpacked (grad_weight packs both), and weights packed, or unpacked.
     """
     g = geometry
     lanes = VECTOR_BYTES // dtype.itemsize
     inputs, outputs = g.in_channels // g.groups, g.out_channels // g.groups
     reduced, results = (outputs, inputs) if which == "grad_input" else (inputs, outputs)
-    filled = -(-results // lanes) * lanes
     taps = g.kernel_height * g.kernel_width
+    pointwise = taps == 1 and g.stride == (1, 1) and g.padding == ((0, 0), (0, 0))
+    if pointwise and which == "grad_weight":  # the side with fewer channels is the lanes
+        reduced, results = max(inputs, outputs), min(inputs, outputs)
+    # where pixels are the lanes, none is lost on channels
+    planar = pointwise and not g.channels_last and which != "grad_weight"
+    filled = results if planar else -(-results // lanes) * lanes
     out_pixels = g.batch * g.out_height * g.out_width
     in_pixels = g.batch * g.in_height * g.in_width
-    work = float(g.groups * reduced * filled * taps * out_pixels)
+    # grad_input meets every tap at every pixel of its residue, also where only zeros are
+    met = in_pixels / (g.stride[0] * g.stride[1]) if which == "grad_input" else out_pixels
+    work = g.groups * reduced * filled * taps * met
     weights = float(g.groups * reduced * filled * taps)
     image, gradient = in_pixels * g.in_channels, out_pixels * g.groups * outputs
-    if which == "forward":
-        return [work, image, gradient, weights]
-    if which == "grad_input":
-        return [work, gradient, image, weights]
-    return [work, image + gradient, 0.0, weights]
+    source, target = (gradient, image) if which == "grad_input" else (image, gradient)
+    return [work, source, target, weights]
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
