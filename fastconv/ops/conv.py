@@ -99,8 +99,8 @@ def conv2d(
     groups : int
         Channels are split into this many independent convolutions.
     algorithm : str
-        "auto", "direct", "implicit_gemm", "im2col" or "fft"; `explain_conv2d` tells what "auto"
-        takes and why.
+        "auto", "direct", "implicit_gemm", "winograd", "im2col" or "fft"; `explain_conv2d` tells
+        what "auto" takes and why.
     layout : str
         "NCHW" or "NHWC", of input and output.
     activation : str, optional

@@ -121,8 +121,9 @@ FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_d
 /* Bytes of scratch that a task needs, and what is shared with it; packed weights apart. */
 FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
-/* Winograd F(4x4, 3x3), for 3x3 kernels with stride and dilation 1 (ops/conv_winograd.c); arguments
- * as of the implicit GEMM. Packed weights serve any batch and image size. */
+/* Winograd F(4x4, 3x3) and F(2x2, 5x5), for 3x3 and 5x5 kernels with stride and dilation 1
+ * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and image
+ * size. Sizes are 0 for other kernels. */
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
                                             const void* input, const fc_conv2d_weight* weight,
                                             const void* bias, int relu, void* output);

@@ -215,7 +215,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     int64_t most = fc_max(1, TILES_BYTES / tile_bytes);
     /* a strip holds no more tiles than a thread's share of V */
     const int64_t slab = fc_min(SLAB_BYTES, most * w->shape->tile * w->shape->tile * vector);
-    job.strips = fc_strips_of_shape(w->shape, w->target.batch, size, slab, vector);
+    job.strips = fc_strips_of(w->shape, w->target.batch, size, slab, vector);
     most *= threads;
     const int64_t panels = fc_winograd_panels(w);
     const int64_t all_panels = packed_bytes(w);

@@ -9,10 +9,6 @@ enum {
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
     WINOGRAD_MOVE = 16,   /* FMAs that take as long as a transformed element, packing included */
     WINOGRAD_PAD = 48,    /* elements between planes: keeps them off one another's cache sets */
-    /* of F(4x4, 3x3), the member that has a gradient of the weights */
-    WINOGRAD_TILE = 4,
-    WINOGRAD_REACH = 2,
-    WINOGRAD_TAPS = 9,
 };
 
 typedef struct {
@@ -24,9 +20,6 @@ typedef struct {
 
 /* NULL unless it is a 3x3 or 5x5 convolution with stride 1 and dilation 1. */
 const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv);
-
-/* Is it one that the gradient of the weights can do: 3x3? */
-int fc_winograd_fits(const fc_conv2d* conv);
 
 /* target = a convolution of source with stride 1, for one group of channels. */
 typedef struct {
@@ -74,10 +67,8 @@ typedef struct {
 } fc_strip;
 
 /* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
-fc_strips fc_strips_of_shape(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                             int64_t bytes, int64_t vector_bytes);
-/* The same for F(4x4, 3x3). */
-fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int64_t vector_bytes);
+fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
+                       int64_t bytes, int64_t vector_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 

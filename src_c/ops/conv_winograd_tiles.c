@@ -2,7 +2,7 @@
 #include "conv_winograd.h"
 
 static const fc_winograd_shape shapes[FC_WINOGRAD_MEMBERS] = {
-    {.member = FC_WINOGRAD_4_3, .tile = WINOGRAD_TILE, .reach = WINOGRAD_REACH, .taps = 9},
+    {.member = FC_WINOGRAD_4_3, .tile = 4, .reach = 2, .taps = 9},
     {.member = FC_WINOGRAD_2_5, .tile = 2, .reach = 4, .taps = 25},
 };
 
@@ -17,16 +17,8 @@ const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv) {
     return NULL;
 }
 
-int fc_winograd_fits(const fc_conv2d* conv) {
-    return fc_winograd_shape_of(conv) == &shapes[FC_WINOGRAD_4_3];
-}
-
-fc_strips fc_strips_of(int64_t batch, const int64_t size[2], int64_t bytes, int64_t vector_bytes) {
-    return fc_strips_of_shape(&shapes[FC_WINOGRAD_4_3], batch, size, bytes, vector_bytes);
-}
-
-fc_strips fc_strips_of_shape(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                             int64_t bytes, int64_t vector_bytes) {
+fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
+                       int64_t bytes, int64_t vector_bytes) {
     const int64_t tile = shape->tile, reach = shape->reach;
     fc_strips s = {.shape = shape,
                    .tiles = {fc_ceil_div(size[0], tile), fc_ceil_div(size[1], tile)}};

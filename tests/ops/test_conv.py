@@ -139,7 +139,7 @@ def test_error_is_within_the_documented_bound(name, algorithm, dtype):
 #: Cases whose larger batch is worth several threads.
 THREADED = (
     "odd everything", "lenet second", "grouped", "many channels", "tiles cut short", "depthwise",
-    "depthwise wide strided", "depthwise times two", "groups of four",
+    "depthwise wide strided", "depthwise times two", "groups of four", "tiles of five cut short",
 )  # fmt: skip
 
 

@@ -1,11 +1,12 @@
-"""Winograd F(4x4, 3x3): 36 products where a direct sum has 144 (src_c/ops/conv_winograd.c).
+"""Winograd's F(4x4, 3x3) and F(2x2, 5x5): 36 products where direct sums have 144 and 100.
 
 Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with the points
-{0, +-3/4, +-3/2, infinity} and channels summed in chunks of 64. An infinity or a NaN in the input
-spreads over the 4x4 outputs of its tile.
+{0, +-3/4, +-3/2, infinity}, so that both read 6x6 inputs a tile, and channels summed in chunks of
+up to 64 (src_c/ops/conv_winograd.c). An infinity or a NaN in the input spreads over the outputs of
+the tiles that read it.
 
 On normally distributed data the largest float32 error is below 4e-7 * sum |x| |w|, about that of a
-direct sum of some hundred products; `error_bound` holds for any data.
+direct sum of some hundred products, where `averages` says so; `error_bound` holds for any data.
 """
 
 from typing import Any
@@ -18,34 +19,50 @@ from fastconv.ops.geometry import Conv2dGeometry
 
 name = "winograd"
 
-#: Outputs of a tile along an axis, points (products) of a tile, channels of a partial sum.
-TILE, POINTS, CHUNK = 4, 36, 64
+#: Products of a tile; channels of a partial sum, at most.
+POINTS, CHUNK = 36, 64
 
-#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|.
-FEWEST_CHANNELS, FEWEST_TILES = 64, 32
+#: Outputs of a tile along an axis, by the kernel's side.
+TILE = {3: 4, 5: 2}
+
+#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|: a 5x5 kernel has
+#: more terms a channel than a 3x3 one.
+FEWEST_CHANNELS = {3: 64, 5: 32}
+FEWEST_TILES = 32
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
-GROWTH = 760.0
+GROWTH = {3: 752.0, 5: 1532.0}
+
+#: Roundings of the three transforms that a product or a sum meets, without FMA: two dimensions of
+#: 3 (input), 6 (weight, its divisor's own included) and 4 (output).
+TRANSFORM_ROUNDINGS = 26
 
 
 def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     """Return why the algorithm can't do the problem, or None."""
     g = geometry
-    if (g.kernel_height, g.kernel_width) != (3, 3):
-        return f"it needs a 3x3 kernel, not {g.kernel_height}x{g.kernel_width}"
+    if g.kernel_height != g.kernel_width or g.kernel_height not in TILE:
+        return f"it needs a 3x3 or 5x5 kernel, not {g.kernel_height}x{g.kernel_width}"
     if tuple(g.stride) != (1, 1) or tuple(g.dilation) != (1, 1):
         return "it needs stride 1 and dilation 1"
     return None
 
 
+def _tiles(geometry: Conv2dGeometry, height: int, width: int) -> int:
+    tile = TILE[geometry.kernel_height]
+    return geometry.batch * -(-height // tile) * -(-width // tile)
+
+
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
     """Tell whether enough terms are summed for float32 errors below 4e-7 * sum |x| |w|."""
     g = geometry
+    if g.kernel_height not in TILE:
+        return False
     if which == "grad_weight":
-        return g.batch * -(-g.out_height // TILE) * -(-g.out_width // TILE) >= FEWEST_TILES
+        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES
     channels = g.in_channels if which == "forward" else g.out_channels
-    return channels // g.groups >= FEWEST_CHANNELS
+    return channels // g.groups >= FEWEST_CHANNELS[g.kernel_height]
 
 
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
@@ -67,7 +84,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     height, width = (
         (g.in_height, g.in_width) if which == "grad_input" else (g.out_height, g.out_width)
     )
-    tiles = g.batch * -(-height // TILE) * -(-width // TILE)
+    tiles = _tiles(g, height, width)
     lanes = 64 // dtype.itemsize
     in_padded, out_padded = (
         -(-(channels // g.groups) // lanes) * lanes for channels in (g.in_channels, g.out_channels)
@@ -81,15 +98,15 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
-    """Return the bound's factor and what it multiplies.
+    """Return the factor of the bound of outputs and input gradients, and what it multiplies.
 
     One rounding for each of up to CHUNK products in order, for each chunk, and for each of the
-    operations of the transforms (at most 14 in sequence), times the transforms' growth.
+    operations of the transforms, times the transforms' growth.
     """
     channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
-    roundings = min(channels, CHUNK) + -(-channels // CHUNK) + 14
+    roundings = min(channels, CHUNK) + -(-channels // CHUNK) + TRANSFORM_ROUNDINGS
     return (
-        GROWTH * roundings * float(np.finfo(dtype).eps) / 2,
+        GROWTH[geometry.kernel_height] * roundings * float(np.finfo(dtype).eps) / 2,
         "sum over channels of (max |x| of a 6x6 tile) (max |w| of a filter)",
     )
 
