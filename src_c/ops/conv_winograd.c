@@ -10,7 +10,7 @@
 #include "conv_winograd.h"
 
 enum {
-    SLAB_BYTES = 192 << 10,   /* pixels that a strip packs */
+    SLAB_BYTES = 12 << 10,    /* pixels that a strip packs, times the outputs of a tile */
     TILES_BYTES = 5 << 19,    /* of V, a thread */
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
@@ -214,7 +214,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t tile_bytes = WINOGRAD_POINTS * job.blocks * vector;
     int64_t most = fc_max(1, TILES_BYTES / tile_bytes);
     /* a strip holds no more tiles than a thread's share of V */
-    const int64_t slab = fc_min(SLAB_BYTES, most * w->shape->tile * w->shape->tile * vector);
+    const int64_t slab = fc_min(SLAB_BYTES, most * vector) * w->shape->tile * w->shape->tile;
     job.strips = fc_strips_of(w->shape, w->target.batch, size, slab, vector);
     most *= threads;
     const int64_t panels = fc_winograd_panels(w);

@@ -8,9 +8,10 @@ int64_t fc_winograd_panels(const fc_winograd* w) {
 }
 
 /* The transforms enlarge the error of a sum; summing chunks of channels as a tree brings it back to
- * that of a direct sum. Few channels average less out, so their chunks are shorter. */
+ * that of a direct sum. Few channels average less out, so their chunks are shorter, but for 5x5
+ * kernels: they have terms enough. */
 int64_t fc_winograd_chunk(const fc_winograd* w) {
-    if (w->dtype == FC_FLOAT64 || w->depth >= 256) return 64;
+    if (w->dtype == FC_FLOAT64 || w->depth >= 256 || w->shape->taps > 9) return 64;
     return fc_max(w->lanes, w->depth >= 128 ? 32 : 16);
 }
 

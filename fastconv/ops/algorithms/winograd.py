@@ -25,10 +25,10 @@ POINTS, CHUNK = 36, 64
 #: Outputs of a tile along an axis, by the kernel's side.
 TILE = {3: 4, 5: 2}
 
-#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|: a 5x5 kernel has
-#: more terms a channel than a 3x3 one.
-FEWEST_CHANNELS = {3: 64, 5: 32}
-FEWEST_TILES = 32
+#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|. The weights' outer
+#: taps magnify most: a gradient of 5x5 weights, 4 terms a tile, needs many tiles.
+FEWEST_CHANNELS = 64
+FEWEST_TILES = {3: 32, 5: 768}
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
@@ -60,9 +60,9 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     if g.kernel_height not in TILE:
         return False
     if which == "grad_weight":
-        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES
+        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES[g.kernel_height]
     channels = g.in_channels if which == "forward" else g.out_channels
-    return channels // g.groups >= FEWEST_CHANNELS[g.kernel_height]
+    return channels // g.groups >= FEWEST_CHANNELS
 
 
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:

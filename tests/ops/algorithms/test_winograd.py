@@ -1,0 +1,273 @@
+"""Winograd: the transforms in exact arithmetic, error bounds, packed weights, scratch."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conv_cases import Case
+from helpers import assert_threads_agree, guarded
+from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
+from processes import output_of
+
+import fastconv as fc
+from fastconv._core.blocked import winograd as core
+from fastconv._core.runtime import available_isas
+from fastconv.ops.algorithms import winograd
+from fastconv.ops.geometry import conv2d_geometry
+
+POINTS = [Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)]
+
+CASES = {
+    "several chunks of channels": Case((2, 150, 13, 17), (70, 150, 3, 3), padding=1),
+    "several chunks of channels, five": Case((2, 150, 13, 17), (70, 150, 5, 5), padding=2),
+    "weights transformed on the way": Case((1, 520, 7, 9), (300, 520, 3, 3), padding=1),
+    "weights transformed on the way, five": Case((1, 520, 5, 7), (300, 520, 5, 5), padding=2),
+    "strips of a wide image": Case((1, 20, 9, 700), (33, 20, 5, 5), padding=2),
+    "blocks of tiles, by groups": Case((5, 160, 24, 25), (96, 80, 5, 5), padding=2, groups=2),
+}
+
+
+def geometry_of(case):
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    return conv2d_geometry(case.input, case.weight, *options, "NCHW")
+
+
+def product_without(point):
+    """Coefficients of the product of all (x - other point), lowest power first."""
+    result = [Fraction(1)]
+    for other in POINTS:
+        if other != point:
+            shifted = [Fraction(0), *result]
+            result = [a - other * b for a, b in zip(shifted, [*result, Fraction(0)], strict=True)]
+    return result
+
+
+def matrices(taps):
+    """At (tile x 6), G (6 x taps), Bt (6 x 6) of the documented points."""
+    tile = 7 - taps
+    last = lambda size: [Fraction(0)] * (size - 1) + [Fraction(1)]  # noqa: E731
+    output = [[p**i for p in POINTS] + [last(tile)[i]] for i in range(tile)]
+    weight, source = [], []
+    for point in POINTS:
+        others = product_without(point)
+        distance = sum(c * point**i for i, c in enumerate(others))
+        weight.append([point**j / distance for j in range(taps)])
+        source.append([*others, Fraction(0)])
+    return output, [*weight, last(taps)], [*source, product_without(None)]
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_the_documented_transforms_are_a_convolution(taps):
+    output, weight, source = matrices(taps)
+    for i, row in enumerate(output):
+        for j in range(taps):
+            for k in range(6):
+                total = sum(row[p] * weight[p][j] * source[p][k] for p in range(6))
+                assert total == (k == i + j)
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_growth_is_that_of_the_matrices(taps):
+    size = lambda row: sum(map(abs, row))  # noqa: E731
+    output, weight, source = matrices(taps)
+    growth = max(
+        sum(abs(row[p]) * size(weight[p]) * size(source[p]) for p in range(6)) for row in output
+    )
+    assert growth**2 <= winograd.GROWTH[taps] <= 1.01 * growth**2
+
+
+@pytest.mark.parametrize("spread", [0, 3])
+@pytest.mark.parametrize("channels", [1, 20, 70, 130])
+@pytest.mark.parametrize("taps", [3, 5])
+def test_error_is_within_the_documented_bound(taps, channels, spread):
+    """Also where magnitudes differ by powers of ten, as no average would have it."""
+    generator = np.random.default_rng(channels)
+    draw = lambda shape: (  # noqa: E731
+        generator.standard_normal(shape) * 10.0 ** generator.uniform(-spread, spread, shape)
+    ).astype(np.float32)
+    x, w = draw((2, channels, 18, 18)), draw((9, channels, taps, taps))
+    g = geometry_of(Case(x.shape, w.shape))
+    factor, _ = winograd.error_bound(g, x.dtype)
+    tile = winograd.TILE[taps]
+    windows = np.lib.stride_tricks.sliding_window_view(abs(x), (6, 6), (2, 3))
+    largest = windows[:, :, ::tile, ::tile].max((4, 5)).astype(np.float64)
+    scale = np.einsum("ncij,kc->nkij", largest, abs(w).max((2, 3)))
+    scale = scale.repeat(tile, 2).repeat(tile, 3)[:, :, : g.out_height, : g.out_width]
+    error = np.abs(fc.conv2d(x, w, algorithm="winograd") - oracle_forward(g, x, w))
+    rows, columns = scale.shape[2:]
+    assert rows >= g.out_height - tile + 1
+    assert np.all(error[:, :, :rows, :columns] <= factor * scale)
+
+
+def largest_errors(taps, channels):
+    """Of outputs and input gradients, relative to sum |x| |w|, on normal data."""
+    generator = np.random.default_rng(taps * channels)
+    draw = lambda shape: generator.standard_normal(shape).astype(np.float32)  # noqa: E731
+    pad, few = taps // 2, 24
+    x, w = draw((1, channels, 24, 26)), draw((few, channels, taps, taps))
+    how = {"padding": pad, "algorithm": "winograd"}
+    plain = {"padding": pad, "algorithm": "direct"}
+    double = lambda *arrays: [a.astype(np.float64) for a in arrays]  # noqa: E731
+    errors = {}
+    expected = fc.conv2d(*double(x, w), **plain)
+    scale = fc.conv2d(*double(abs(x), abs(w)), **plain)
+    errors["forward"] = (np.abs(fc.conv2d(x, w, **how) - expected) / scale).max()
+    turned = w.transpose(1, 0, 2, 3).copy()
+    image = draw((1, few, 24, 26))
+    mask = {"output_mask": (True, False, False)}
+    run = lambda *arrays, **more: fc.conv2d_backward(*arrays, **more, **mask).input  # noqa: E731
+    expected = run(*double(x, image, turned), **plain)
+    scale = run(*double(abs(x), image, abs(turned)), **plain)
+    errors["grad_input"] = (np.abs(run(x, image, turned, **how) - expected) / scale).max()
+    return errors
+
+
+@pytest.mark.parametrize("channels", [64, 128, 256, 512])
+@pytest.mark.parametrize("taps", [3, 5])
+def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
+    assert channels >= winograd.FEWEST_CHANNELS
+    for which, error in largest_errors(taps, channels).items():
+        assert error < 4e-7, which
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_errors_of_weight_gradients_where_auto_may_take_it(taps):
+    tile = winograd.TILE[taps]
+    batch = winograd.FEWEST_TILES[taps] // 32
+    generator = np.random.default_rng(taps)
+    draw = lambda shape: generator.standard_normal(shape).astype(np.float32)  # noqa: E731
+    x, w = draw((batch, 40, 4 * tile, 8 * tile)), draw((48, 40, taps, taps))
+    grad = draw((batch, 48, 4 * tile, 8 * tile))
+    g = geometry_of(Case(x.shape, w.shape, padding=taps // 2))
+    assert winograd.averages(g, "grad_weight")
+    how = {"padding": taps // 2, "algorithm": "winograd", "output_mask": (False, True, False)}
+    result = fc.conv2d_backward(grad, x, w, **how).weight
+    expected = oracle_gradients(g, x, w, grad)[1]
+    scale = oracle_gradients(g, abs(x), abs(w), abs(grad))[1]
+    assert np.max(np.abs(result - expected) / scale) < 4e-7
+
+
+def packed_weight(geometry, which, weight):
+    """The packed weight, in memory aligned as vectors want it."""
+    size = winograd.packed_weights(geometry, weight.dtype, which)
+    room = np.empty(size + 64, np.uint8)
+    packed = room[-room.ctypes.data % 64 :][:size]
+    core.pack_weight(geometry.core, which, weight, packed)
+    return packed
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_packed_weights_give_the_same_bits(name, dtype):
+    case = CASES[name]
+    generator = np.random.default_rng(3)
+    x, w = (generator.standard_normal(s).astype(dtype) for s in (case.input, case.weight))
+    g = geometry_of(case)
+    y, from_packed = np.empty(g.output_shape, dtype), np.empty(g.output_shape, dtype)
+    core.forward(g.core, x, w, None, False, y)
+    core.forward(g.core, x, packed_weight(g, "forward", w), None, False, from_packed)
+    assert from_packed.tobytes() == y.tobytes()
+    gx, from_packed = np.empty_like(x), np.empty_like(x)
+    core.grad_input(g.core, y, w, gx)
+    core.grad_input(g.core, y, packed_weight(g, "grad_input", w), from_packed)
+    assert from_packed.tobytes() == gx.tobytes()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name):
+    case = CASES[name]
+    x, w, b = case.arrays(np.float32)
+    g = geometry_of(case)
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(np.float32)
+    how = {"algorithm": "winograd", **case.options}
+    run = lambda: (fc.conv2d(x, w, b, **how), *fc.conv2d_backward(grad, x, w, **how))  # noqa: E731
+    before = fc.get_num_threads()
+    try:
+        assert_threads_agree(run)
+    finally:
+        fc.set_num_threads(before)
+    expected = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)
+    for mine, theirs in zip(run(), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("name", ["strips of a wide image", "blocks of tiles, by groups"])
+def test_large_cases_stay_inside(name, side):
+    case = CASES[name]
+    x, w, b = case.arrays(np.float32)
+    g = geometry_of(case)
+    y = np.empty(g.output_shape, np.float32)
+    core.forward(g.core, x, w, b, True, y)
+    guards = [guarded(array, side) for array in (x, w, b, y)]
+    core.forward(g.core, *guards[:3], True, guards[3])
+    np.testing.assert_array_equal(guards[3], y)
+    core.grad_input(g.core, guards[3], guards[1], guards[0])
+    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"),
+    [((3, 5), 1, 1), ((4, 4), 1, 1), ((1, 1), 1, 1), ((7, 7), 1, 1), ((3, 3), 2, 1),
+     ((5, 5), (1, 2), 1), ((3, 3), 1, 2), ((5, 5), 1, (2, 1))],
+)  # fmt: skip
+def test_other_kernels_are_refused_by_python_and_by_the_core(kernel, stride, dilation):
+    case = Case((1, 2, 16, 16), (3, 2, *kernel), stride, dilation=dilation)
+    g = geometry_of(case)
+    assert winograd.rejects(g, np.dtype(np.float32)) is not None
+    x, w, _ = case.arrays(np.float32)
+    y = np.zeros(g.output_shape, np.float32)
+    for call in (
+        lambda: core.forward(g.core, x, w, None, False, y),
+        lambda: core.forward(g.core, x, np.empty(0, np.uint8), None, False, y),
+        lambda: core.grad_input(g.core, y, w, x),
+        lambda: core.grad_weight(g.core, x, y, w),
+        lambda: core.pack_weight(g.core, "forward", w, np.empty(0, np.uint8)),
+    ):
+        with pytest.raises(ValueError, match="fastconv"):
+            call()
+    for which in ("forward", "grad_input", "grad_weight"):
+        assert core.workspace(g.core, False, which) == 0
+    assert core.packed_size(g.core, False, "forward") == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "filters", "taps"),
+    [((4, 512, 28, 28), 512, 3), ((4, 64, 224, 224), 64, 3), ((1, 2048, 7, 7), 2048, 3),
+     ((64, 16, 32, 32), 16, 3), ((16, 64, 27, 27), 192, 5), ((8, 16, 28, 28), 32, 5),
+     ((1, 2048, 7, 7), 2048, 5), ((4, 64, 224, 224), 64, 5), ((1, 20, 9, 9000), 33, 5)],
+)  # fmt: skip
+def test_scratch_is_bounded(shape, filters, taps, dtype):
+    g = geometry_of(Case(shape, (filters, shape[1], taps, taps), padding=taps // 2))
+    assert 0 < winograd.workspace(g, np.dtype(dtype)) <= 4 << 20
+
+
+@pytest.mark.parametrize("isa", [n for n, able in available_isas().items() if able])
+def test_every_instruction_set(isa):
+    code = """
+import sys
+sys.path[:0] = [r'%s', r'%s']
+import numpy as np, fastconv as fc
+from conv_cases import CASES
+from oracle import forward, gradients
+from fastconv.ops.geometry import conv2d_geometry
+for name in 'tiles cut short', 'tiles of five cut short', 'groups of tiles of five':
+    case = CASES[name]
+    for dtype in np.float32, np.float64:
+        x, w, b = case.arrays(dtype)
+        options = case.stride, case.padding, case.dilation, case.groups
+        g = conv2d_geometry(case.input, case.weight, *options, 'NCHW')
+        how = {'algorithm': 'winograd', **case.options}
+        y = fc.conv2d(x, w, b, **how)
+        grad = np.random.default_rng(2).integers(-4, 5, y.shape).astype(dtype)
+        mine = y, *fc.conv2d_backward(grad, x, w, **how)
+        theirs = forward(g, x, w, b), *gradients(g, x, w, grad)
+        for a, b in zip(mine, theirs):
+            assert np.max(np.abs(a - b)) <= 64 * np.finfo(dtype).eps * np.max(np.abs(b)), name
+print('done')
+"""
+    folders = tuple(map(str, Path(__file__).parents[1:3]))
+    assert output_of(code % folders, FASTCONV_ISA=isa) == "done"
