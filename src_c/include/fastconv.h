@@ -122,8 +122,8 @@ FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_d
 FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
 /* Winograd F(4x4, 3x3) and F(2x2, 5x5), for 3x3 and 5x5 kernels with stride and dilation 1
- * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and image
- * size. Sizes are 0 for other kernels. */
+ * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and
+ * image size. Sizes are 0 for other kernels. */
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
                                             const void* input, const fc_conv2d_weight* weight,
                                             const void* bias, int relu, void* output);
