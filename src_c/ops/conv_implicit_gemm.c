@@ -20,13 +20,23 @@ typedef struct {
     int relu;
 } implicit_job;
 
+/* Where the sums of a tile are: in scratch, or where they belong. Steps in elements. */
+typedef struct {
+    char* data;
+    int64_t image, row, col, vector;
+} sums_place;
+
 typedef struct {
     const char *slab, *weight;
-    char* sums;
+    sums_place sums;
     int64_t segments, depth, pixel; /* depth of a segment; elements from a slab pixel to the next */
     const int64_t* segment;
     int vectors, accumulate;
 } pair_product;
+
+static int64_t block_start(const implicit_job* job, int64_t slot) {
+    return slot * job->plan.block_stride * job->problem->element;
+}
 
 /* One pair of phases: all pixels of the block that have it. */
 static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
@@ -42,24 +52,29 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
                            .depth = m->depth,
                            .b_depth = width,
                            .b_vector = lanes,
-                           .c_row = p->cols.target_step * lanes,
-                           .c_vector = plan->images * plan->out_rows * plan->out_cols * lanes};
-    const int64_t calls = fc_ceil_div(m->segments, fc_max(1, DEPTH / m->depth));
+                           .c_row = p->cols.target_step * m->sums.col,
+                           .c_vector = m->sums.vector};
+    /* one segment alone may be so long that it is cut: a matrix's rows */
+    const int64_t steps = m->segments > 1 ? m->segments : m->depth;
+    const int64_t step = m->segments > 1 ? m->depth : 1;
+    const int64_t calls = fc_ceil_div(steps, fc_max(1, DEPTH / step));
     for (int64_t call = 0; call < calls; call++) {
-        const int64_t first = call * m->segments / calls;
-        panel.segments = (call + 1) * m->segments / calls - first;
-        panel.a_segment = m->segment + first;
+        const int64_t first = call * steps / calls, count = (call + 1) * steps / calls - first;
+        panel.segments = m->segments > 1 ? count : 1;
+        panel.depth = m->segments > 1 ? m->depth : count;
+        panel.a_segment = m->segment + (m->segments > 1 ? first : 0);
         panel.accumulate = m->accumulate || call > 0;
-        const char* weight = m->weight + first * m->depth * width * p->element;
+        const char* weight = m->weight + first * step * width * p->element;
+        const char* slab = m->slab + (m->segments > 1 ? 0 : first) * p->element;
         for (int64_t i = 0; i < runs.images; i++)
             for (int64_t row = 0; row < runs.rows; row++) {
                 const int64_t line = i * plan->slab_rows + row * p->rows.source_step;
-                const int64_t out_line =
-                    i * plan->out_rows + row * p->rows.target_step + rows->first;
-                const int64_t to = (out_line * plan->out_cols + cols->first) * lanes;
+                const int64_t out_row = row * p->rows.target_step + rows->first;
+                const int64_t to =
+                    i * m->sums.image + out_row * m->sums.row + cols->first * m->sums.col;
                 p->kernels->gemm_by_rows(&panel, runs.cols, m->vectors,
-                                         m->slab + line * plan->slab_cols * m->pixel * p->element,
-                                         weight, m->sums + to * p->element);
+                                         slab + line * plan->slab_cols * m->pixel * p->element,
+                                         weight, m->sums.data + to * p->element);
             }
     }
 }
@@ -68,7 +83,7 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
 typedef struct {
     int64_t tile, first, last;
     const char *slab, *weight;
-    char* sums;
+    sums_place sums;
 } tile_product;
 
 static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
@@ -98,42 +113,99 @@ static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
         if (t->last <= plan->full) continue;
         m.segment += plan->chunk * taps;
         m.accumulate = plan->full > 0;
-        m.pixel = plan->tail;
+        m.pixel = plan->reads_source ? p->source.strides.col_stride : plan->tail;
         m.depth = merged * plan->tail;
         m.segments = taps / merged;
-        m.slab = t->slab + plan->chunk * plan->block_stride * p->element;
+        m.slab = t->slab + block_start(job, plan->chunk);
         m.weight += whole * lanes * taps * width * p->element;
         multiply_pair(job, b, &m, rows, cols);
     }
 }
 
+/* Bias and activation of sums that are where they belong. */
+static void finish_tile(const implicit_job* job, const fc_block* block, int64_t channels,
+                        const sums_place* sums) {
+    const fc_implicit* p = job->problem;
+    const int64_t element = p->element;
+    const int is_run = block->columns == p->target.width;
+    const fc_gemm_finish finish = {.rows = block->columns * (is_run ? block->rows : 1),
+                                   .columns = channels,
+                                   .tile_row = sums->col,
+                                   .result_row = sums->col,
+                                   .column_bias =
+                                       job->bias ? job->bias + block->channel * element : NULL,
+                                   .relu = job->relu};
+    char* image = sums->data + block->image * sums->image * element;
+    for (int64_t row = 0; row < (is_run ? 1 : block->rows); row++) {
+        char* at = image + row * sums->row * element;
+        p->kernels->gemm_finish(&finish, at, NULL, at);
+    }
+}
+
 static void store_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
-                       const char* sums) {
+                       const sums_place* sums) {
     const fc_implicit* p = job->problem;
     const fc_implicit_plan* plan = &job->plan;
-    const int64_t lanes = p->kernels->lanes;
-    const int64_t image = plan->out_rows * plan->out_cols * lanes;
-    fc_block block = {.row = b->row * p->rows.target_step,
+    const int64_t lanes = p->kernels->lanes, result = tile * p->kernels->gemm_nv * lanes;
+    fc_block block = {.channel = b->group * p->results + result,
+                      .row = b->row * p->rows.target_step,
                       .column = b->col * p->cols.target_step,
                       .pitch = plan->out_cols};
     block.rows = fc_min(b->rows * p->rows.target_step, p->target.height - block.row);
     block.columns = fc_min(b->cols * p->cols.target_step, p->target.width - block.column);
-    for (int64_t v = 0; v < p->kernels->gemm_nv; v++) {
-        const int64_t result = (tile * p->kernels->gemm_nv + v) * lanes;
-        if (result >= p->results) break;
-        block.channel = b->group * p->results + result;
-        block.channels = fc_min(lanes, p->results - result);
+    if (plan->writes_target) {
+        const int64_t channels = fc_min(p->results - result, p->kernels->gemm_nv * lanes);
+        for (; block.image < b->images && (job->bias || job->relu); block.image++)
+            finish_tile(job, &block, channels, sums);
+        return;
+    }
+    const int64_t end = block.channel - result + p->results;
+    for (int64_t v = 0; v < p->kernels->gemm_nv && block.channel < end; v++) {
+        block.channels = fc_min(lanes, end - block.channel);
         const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
         for (int64_t i = 0; i < b->images; i++) {
             block.image = b->image + i;
             fc_unpack_block(&p->target, &block, bias, job->relu,
-                            sums + (v * plan->images + i) * image * p->element);
+                            sums->data + (v * sums->vector + i * sums->image) * p->element);
         }
+        block.channel += lanes;
     }
 }
 
-static int64_t block_start(const implicit_job* job, int64_t slot) {
-    return slot * job->plan.block_stride * job->problem->element;
+static sums_place place_sums(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
+                             char* scratch) {
+    const fc_implicit* p = job->problem;
+    const fc_implicit_plan* plan = &job->plan;
+    const fc_strides* s = &p->target.strides;
+    const int64_t lanes = p->kernels->lanes, row = plan->out_cols * lanes;
+    if (!plan->writes_target)
+        return (sums_place){.data = scratch,
+                            .image = plan->out_rows * row,
+                            .row = row,
+                            .col = lanes,
+                            .vector = plan->images * plan->out_rows * row};
+    const int64_t at = b->image * s->batch_stride + b->row * p->rows.target_step * s->row_stride +
+                       b->col * p->cols.target_step * s->col_stride + b->group * p->results +
+                       tile * p->kernels->gemm_nv * lanes;
+    return (sums_place){.data = p->target.data + at * p->element,
+                        .image = s->batch_stride,
+                        .row = s->row_stride,
+                        .col = s->col_stride,
+                        .vector = lanes};
+}
+
+/* Where the block's pixels are: in a slab, or in the user's memory. */
+static char* place_source(const implicit_job* job, const fc_implicit_block* b, int64_t place,
+                          char* scratch) {
+    const fc_implicit* p = job->problem;
+    const fc_strides* s = &p->source.strides;
+    if (job->plan.is_shared) return job->shared + place * (int64_t)job->plan.slab_bytes;
+    if (!job->plan.reads_source) return scratch;
+    const int64_t row = p->rows.low + b->row * p->rows.source_step;
+    const int64_t col = p->cols.low + b->col * p->cols.source_step;
+    return p->source.data + (b->image * s->batch_stride + row * s->row_stride +
+                             col * s->col_stride + b->group * p->reduced) *
+                                p->element;
 }
 
 /* The weights of a tile: packed before, or now. */
@@ -154,7 +226,8 @@ static fc_status run_block(void* context, int64_t index) {
     if (!scratch) return FC_ERROR_MEMORY;
     const int64_t part = index % plan->parts, place = index / plan->parts;
     const fc_implicit_block b = fc_implicit_locate(p, plan, place);
-    char* slab = plan->is_shared ? job->shared + place * (int64_t)plan->slab_bytes : scratch;
+    char* slab = place_source(job, &b, place, scratch);
+    const int is_packing = !plan->is_shared && !plan->reads_source;
     char* sums = scratch + own;
     const int64_t tile_bytes = plan->chunk < plan->full ? (int64_t)plan->tile_bytes : 0;
     const int64_t from = part * plan->tiles / plan->parts;
@@ -164,7 +237,7 @@ static fc_status run_block(void* context, int64_t index) {
     for (int64_t first = 0, last; first < blocks; first = last) {
         last = fc_min(first + fc_max(plan->chunk, 1), plan->full);
         if (last == plan->full) last = blocks;
-        for (int64_t c = first; c < last && !plan->is_shared; c++)
+        for (int64_t c = first; c < last && is_packing; c++)
             fc_implicit_pack(p, plan, &b, c,
                              slab + block_start(job, c == plan->full ? plan->chunk : c - first));
         for (int64_t t = from; t < to; t++) {
@@ -174,9 +247,9 @@ static fc_status run_block(void* context, int64_t index) {
                 .last = last,
                 .slab = slab,
                 .weight = weights_of(job, b.group * plan->tiles + t, sums + plan->sums_bytes),
-                .sums = sums + (t - from) * tile_bytes};
+                .sums = place_sums(job, &b, t, sums + (t - from) * tile_bytes)};
             multiply_tile(job, &b, &product);
-            if (last == blocks) store_tile(job, &b, t, product.sums);
+            if (last == blocks) store_tile(job, &b, t, &product.sums);
         }
     }
     return FC_OK;

@@ -6,6 +6,9 @@
  * Taps side by side in a row are one longer segment. The last, shorter block of channels is packed
  * densely (pixels `tail` elements apart): no lane is lost on three or six channels.
  *
+ * Where channels are neighbours in memory (NHWC) there may be nothing to pack: a 1x1 kernel reads
+ * its pixels where they lie, and whole vectors of results are summed in the user's array.
+ *
  * The gradient of the input is the same, with a phase for each residue of its coordinates modulo
  * the stride; the gradient of the weights multiplies the slab's columns by the output's gradient.
  */
@@ -71,6 +74,8 @@ typedef struct {
     int is_shared;              /* the slabs of all blocks are packed first */
     int is_whole;               /* one block of all pixels: a task packs the weights it needs */
     int has_idle;               /* some targets are met by no tap: zeros */
+    int reads_source;           /* pixels are rows of a matrix where they lie: no slab, no blocks */
+    int writes_target;          /* vectors of results are summed where they belong */
     size_t slab_bytes, tile_bytes, sums_bytes, packed_bytes;
     size_t own_weight_bytes; /* of a tile, where a task packs it */
     double work;             /* FMAs */

@@ -15,6 +15,24 @@ enum {
     TASKS_PER_THREAD = 3,
 };
 
+static int64_t extent(const fc_steps* s, int64_t positions) {
+    return (positions - 1) * s->source_step + s->reach + 1;
+}
+
+/* A 1x1 kernel that meets no padding, over pixels whose channels are neighbours: rows of a matrix.
+ */
+static int reads_source(const fc_implicit* p) {
+    const fc_conv2d* conv = p->conv;
+    if (!conv->channels_last || p->rows.taps * p->cols.taps != 1) return 0;
+    const fc_steps* steps[] = {&p->rows, &p->cols};
+    const int64_t size[] = {p->source.height, p->source.width};
+    for (int axis = 0; axis < 2; axis++)
+        if (steps[axis]->low < 0 ||
+            steps[axis]->low + extent(steps[axis], steps[axis]->positions) > size[axis])
+            return 0;
+    return 1;
+}
+
 static double total_work(const fc_implicit* p) {
     const fc_conv2d* conv = p->conv;
     return (double)(conv->batch * conv->out_size[0] * conv->out_size[1]) *
@@ -26,10 +44,6 @@ static int has_idle(const fc_steps* s) {
     for (int64_t i = 0; i < s->phases; i++)
         if (s->phase[i].taps == 0) return 1;
     return 0;
-}
-
-static int64_t extent(const fc_steps* s, int64_t positions) {
-    return (positions - 1) * s->source_step + s->reach + 1;
 }
 
 /* Positions whose source fits `lines`, evenly shared. */
@@ -99,6 +113,11 @@ static void layout_slab(const fc_implicit* p, fc_implicit_plan* plan) {
     plan->row_blocks = fc_ceil_div(p->rows.positions, plan->rows);
     plan->slab_rows = extent(&p->rows, plan->rows);
     plan->slab_cols = extent(&p->cols, plan->cols);
+    if (plan->reads_source) {
+        plan->slab_rows = p->source.height;
+        plan->slab_cols = p->source.width;
+        return;
+    }
     const int64_t lanes = p->kernels->lanes;
     const int64_t pixels = plan->images * plan->slab_rows * plan->slab_cols;
     plan->block_stride = (pixels | 1) * lanes; /* no power of two */
@@ -113,13 +132,14 @@ static void layout_sums(const fc_implicit* p, fc_implicit_plan* plan) {
     plan->tile_bytes =
         fc_align((size_t)(pixels * p->kernels->gemm_nv * p->kernels->lanes * p->element));
     int64_t kept = 1;
-    if (plan->chunk < plan->full) { /* all tiles of a part are summed at once */
+    if (plan->chunk < plan->full &&
+        !plan->writes_target) { /* all tiles of a part are summed at once */
         const int64_t bytes = plan->tiles * (int64_t)plan->tile_bytes;
         plan->parts = fc_max(plan->parts, fc_ceil_div(bytes, SUMS_BYTES));
         plan->parts = fc_min(plan->parts, plan->tiles);
         kept = fc_ceil_div(plan->tiles, plan->parts);
     }
-    plan->sums_bytes = (size_t)kept * plan->tile_bytes;
+    plan->sums_bytes = plan->writes_target ? 0 : (size_t)kept * plan->tile_bytes;
 }
 
 static fc_implicit_plan start_plan(const fc_implicit* p) {
@@ -140,6 +160,13 @@ static fc_implicit_plan start_plan(const fc_implicit* p) {
 fc_implicit_plan fc_implicit_make_plan(const fc_implicit* p) {
     fc_implicit_plan plan = start_plan(p);
     plan.is_whole = is_whole(p);
+    plan.reads_source = reads_source(p);
+    plan.writes_target =
+        p->conv->channels_last && p->results % p->kernels->lanes == 0 && !plan.has_idle;
+    if (plan.reads_source) {
+        plan.full = 0;
+        plan.tail = p->reduced;
+    }
     choose_block(p, &plan, p->reduced, PIXELS);
     if (plan.is_whole) {
         plan.rows = p->rows.positions;
@@ -158,7 +185,7 @@ fc_implicit_plan fc_implicit_make_plan(const fc_implicit* p) {
     layout_slab(p, &plan);
     layout_sums(p, &plan);
     const int64_t blocks = p->groups * plan.image_blocks * plan.row_blocks * plan.col_blocks;
-    plan.is_shared = plan.parts > 1 && plan.chunk == plan.full &&
+    plan.is_shared = plan.parts > 1 && plan.chunk == plan.full && !plan.reads_source &&
                      (double)blocks * (double)plan.slab_bytes <= SHARED_BYTES;
     return plan;
 }

@@ -27,8 +27,16 @@ CASES = {
     "lanes are pixels, by groups": Case((3, 36, 12, 12), (60, 18, 1, 1), groups=2),
     "a 1x1 wider than a block": Case((2, 5, 3, 1100), (35, 5, 1, 1)),
     "idle phases": Case((2, 33, 23, 22), (48, 33, 2, 1), (5, 3), (2, 1)),
+    "rows of a matrix": Case((3, 400, 9, 14), (64, 400, 1, 1)),
+    "rows of a matrix, every second": Case((2, 33, 23, 30), (48, 33, 1, 1), 2),
+    "rows of a matrix, by groups": Case((2, 36, 24, 40), (64, 18, 1, 1), groups=2),
+    "whole vectors of results by groups": Case((2, 40, 19, 30), (64, 20, 3, 3), 1, 1, groups=2),
     "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
 }
+
+
+def channels_last(images):
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
 def geometry_of(case):
@@ -53,11 +61,20 @@ def test_large_cases_are_exact(name, dtype):
     x, w, b = case.arrays(dtype)
     g = geometry_of(case)
     how = {"algorithm": "implicit_gemm", **case.options}
-    np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), oracle_forward(g, x, w, b))
+    output = oracle_forward(g, x, w, b)
+    np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), output)
     grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(dtype)
     result = fc.conv2d_backward(grad, x, w, **how)
     expected = oracle_gradients(g, x, w, grad)
     np.testing.assert_array_equal(result.input, expected[0])
+    np.testing.assert_array_equal(result.weight, expected[1])
+
+    how["layout"] = "NHWC"
+    x, grad = channels_last(x), channels_last(grad)
+    clipped = fc.conv2d(x, w, b, activation="relu", **how)
+    np.testing.assert_array_equal(clipped, np.maximum(channels_last(output), 0))
+    result = fc.conv2d_backward(grad, x, w, **how)
+    np.testing.assert_array_equal(result.input, channels_last(expected[0]))
     np.testing.assert_array_equal(result.weight, expected[1])
 
 
@@ -120,7 +137,7 @@ def test_large_cases_stay_inside(name, layout, side):
     case = CASES[name]
     x, w, b = case.arrays(np.float32)
     if layout == "NHWC":
-        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        x = channels_last(x)
     options = (case.stride, case.padding, case.dilation, case.groups)
     g = conv2d_geometry(x.shape, case.weight, *options, layout)
     y = np.empty(g.output_shape, np.float32)
