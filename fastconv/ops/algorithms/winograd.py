@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.blocked import winograd as core
+from fastconv.ops.algorithms.packing import pack_forward
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -23,6 +24,10 @@ TILE, POINTS, CHUNK = 4, 36, 64
 
 #: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|.
 FEWEST_CHANNELS, FEWEST_TILES = 64, 32
+
+#: Transformed weights are four times as large: from here on (measured) reading them from memory
+#: takes longer than transforming them again.
+LARGEST_PACKED = 16 << 20
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
@@ -57,8 +62,16 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
 
 
 def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> int:
-    """Bytes of the packed weights of a pass, which a call may hold beside its workspace."""
+    """Bytes of a pass's packed weights, which a call may hold beside its workspace."""
+    if which == "grad_weight":
+        return 0
     return core.packed_size(geometry.core, dtype.itemsize == 8, which)
+
+
+def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
+    """Return the forward pass's transformed weight; None if it is better transformed on the way."""
+    size = packed_weights(geometry, weight.dtype, "forward")
+    return pack_forward(core, geometry, weight) if size <= LARGEST_PACKED else None
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
