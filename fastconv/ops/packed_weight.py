@@ -11,6 +11,8 @@ from fastconv.ops.arrays import Array, as_floats
 from fastconv.ops.conv_arguments import geometry_of
 from fastconv.ops.geometry import Conv2dGeometry
 
+ISA = selected_isa()
+
 #: What a packed weight was made for, and a call must have again.
 FIXED = ("weight_shape", "stride", "dilation", "groups")
 
@@ -36,13 +38,13 @@ class PackedConv2dWeight:
 
     __slots__ = ("_accepted", "_data", "_dtype", "_geometry", "_module")
 
-    def __init__(self, weight: Array, geometry: Conv2dGeometry, plan: Plan) -> None:
-        packed = None if geometry.empty else pack(plan, weight)
-        self._data = weight.copy() if packed is None else packed
+    def __init__(self, data: Array, plan: Plan) -> None:
+        """Take over `data`: a weight as it is, or what `pack` made of one for this plan."""
+        self._data = data
         self._data.flags.writeable = False
-        self._dtype = weight.dtype
+        self._dtype = np.dtype(plan.dtype)
         self._module = plan.module
-        self._geometry = self._accepted = geometry
+        self._geometry = self._accepted = plan.geometry
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -129,11 +131,20 @@ class PackedConv2dWeight:
 
 
 def pack(plan: Plan, weight: Array) -> Array | None:
-    """Return the plan's weights in packed form, or None where they are read as they are."""
-    if not hasattr(plan.module, "pack_weight"):
+    """Return the weight in the order in which the plan reads it, None if that is its own."""
+    if not plan.packed_weight_bytes:
         return None
-    result: Array | None = plan.module.pack_weight(plan.geometry, weight)
-    return result
+    packed: Array | None = plan.module.pack_weight(plan.geometry, weight)
+    return packed
+
+
+def plan_forward(
+    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], dtype: np.dtype[Any], stride: Any,
+    padding: Any, dilation: Any, groups: Any, layout: str = "NCHW", algorithm: str = "auto",
+) -> Plan:  # fmt: skip
+    """Return the plan of the forward pass, as `conv2d` makes it."""
+    g = geometry_of(input_shape, weight_shape, stride, padding, dilation, groups, layout)
+    return select(g, dtype, "forward", algorithm, ISA, get_num_threads(), autotune.table)
 
 
 def prepack_conv2d_weight(
@@ -185,8 +196,7 @@ def prepack_conv2d_weight(
     """
     array = as_floats("weight", weight)
     shape = tuple(map(int, input_shape))
-    g = geometry_of(shape, array.shape, stride, padding, dilation, groups, layout)
-    plan = select(
-        g, array.dtype, "forward", algorithm, selected_isa(), get_num_threads(), autotune.table
-    )
-    return PackedConv2dWeight(array, g, plan)
+    options = stride, padding, dilation, groups, layout, algorithm
+    plan = plan_forward(shape, array.shape, array.dtype, *options)
+    packed = pack(plan, array)
+    return PackedConv2dWeight(array.copy() if packed is None else packed, plan)

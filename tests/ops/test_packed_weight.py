@@ -132,6 +132,12 @@ def test_an_image_that_the_algorithm_reads_in_another_order():
         assert fc.conv2d(x, plain).tobytes() == expected.tobytes()
 
 
+def test_an_image_beyond_the_algorithm():
+    packed = fc.prepack_conv2d_weight(numbers((1, 1, 50, 50)), (1, 1, 50, 50), algorithm="direct")
+    with pytest.raises(ValueError, match=r"'direct', got a call that it can't do: .*scratch"):
+        fc.conv2d(numbers((1, 1, 200, 200)), packed)
+
+
 def test_weights_that_grow_too_much_are_kept_plain():
     w = np.zeros((512, 512, 3, 3), np.float32)
     packed = fc.prepack_conv2d_weight(w, (1, 512, 7, 7), padding=1, algorithm="winograd")
