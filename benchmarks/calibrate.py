@@ -33,17 +33,31 @@ TARGET = Path(__file__).resolve().parent.parent / "fastconv/ops/algorithms/costs
 CASES: list[tuple[tuple[int, ...], tuple[int, ...], int, int]] = [
     ((1, 1, 8, 8), (1, 1, 3, 3), 1, 0),
     ((1, 8, 14, 14), (16, 8, 3, 3), 1, 1),
-    ((16, 1, 28, 28), (20, 1, 5, 5), 1, 0),
+    ((1, 20, 12, 12), (50, 20, 5, 5), 1, 0),
+    ((64, 1, 28, 28), (6, 1, 5, 5), 1, 2),
+    ((64, 6, 14, 14), (16, 6, 5, 5), 1, 0),
     ((16, 20, 12, 12), (50, 20, 5, 5), 1, 0),
-    ((8, 16, 28, 28), (32, 16, 5, 5), 1, 0),
-    ((1, 3, 224, 224), (32, 3, 3, 3), 1, 1),
+    ((64, 16, 14, 14), (32, 16, 3, 3), 1, 1),
+    ((8, 16, 28, 28), (32, 16, 5, 5), 1, 2),
+    ((16, 16, 32, 32), (16, 16, 3, 3), 1, 1),
+    ((64, 64, 8, 8), (64, 64, 3, 3), 1, 1),
+    ((2, 3, 224, 224), (64, 3, 3, 3), 1, 1),
     ((1, 3, 224, 224), (64, 3, 7, 7), 2, 3),
-    ((1, 64, 56, 56), (64, 64, 1, 1), 1, 0),
-    ((1, 64, 56, 56), (64, 64, 3, 3), 1, 1),
+    ((2, 3, 224, 224), (64, 3, 11, 11), 4, 2),
+    ((4, 64, 56, 56), (64, 64, 1, 1), 1, 0),
+    ((2, 64, 56, 56), (256, 64, 1, 1), 1, 0),
+    ((4, 192, 28, 28), (64, 192, 1, 1), 1, 0),
+    ((4, 512, 7, 7), (1024, 512, 1, 1), 1, 0),
+    ((1, 64, 112, 112), (64, 64, 3, 3), 1, 1),
+    ((2, 96, 28, 28), (128, 96, 3, 3), 1, 1),
     ((1, 128, 28, 28), (128, 128, 3, 3), 2, 1),
-    ((1, 256, 14, 14), (256, 256, 3, 3), 1, 1),
-    ((1, 512, 7, 7), (512, 512, 1, 1), 1, 0),
-    ((2, 512, 7, 7), (256, 512, 3, 3), 1, 1),
+    ((4, 128, 28, 28), (128, 128, 3, 3), 2, 1),
+    ((1, 256, 28, 28), (256, 256, 3, 3), 1, 1),
+    ((1, 512, 14, 14), (512, 512, 3, 3), 1, 1),
+    ((4, 512, 7, 7), (512, 512, 3, 3), 1, 1),
+    ((2, 64, 27, 27), (192, 64, 5, 5), 1, 2),
+    ((8, 128, 28, 28), (128, 1, 3, 3), 1, 1),
+    ((2, 256, 56, 56), (256, 4, 3, 3), 1, 1),
     ((1, 3, 128, 128), (8, 3, 17, 17), 1, 8),
     ((1, 1, 256, 256), (4, 1, 31, 31), 1, 0),
     ((4, 8, 48, 48), (8, 8, 11, 11), 1, 5),
@@ -69,7 +83,8 @@ def measure_case(case: Any, dtype: Any, name: str, budget: float) -> dict[str, l
     from fastconv.ops.geometry import conv2d_geometry
 
     shape, weight_shape, stride, padding = case
-    geometry = conv2d_geometry(shape, weight_shape, stride, padding, 1, 1, "NCHW")
+    groups = shape[1] // weight_shape[1]
+    geometry = conv2d_geometry(shape, weight_shape, stride, padding, 1, groups, "NCHW")
     generator = np.random.default_rng(0)
     x, w, g = (
         generator.standard_normal(s).astype(dtype)
@@ -127,6 +142,7 @@ def main() -> None:
     """Measure every instruction set in a process of its own; write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", type=float, default=0.05, help="seconds a measurement")
+    parser.add_argument("--only", nargs="+", help="instruction sets to measure; default: all here")
     parser.add_argument("--isa", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.isa:
@@ -138,7 +154,8 @@ def main() -> None:
     from fastconv.ops.algorithms.costs import COSTS
 
     costs: dict[str, Any] = dict(COSTS)
-    for isa in (name for name, usable in available_isas().items() if usable):
+    usable = [name for name, able in available_isas().items() if able]
+    for isa in arguments.only or usable:
         print(f"measuring {isa} ...", file=sys.stderr, flush=True)
         environment = os.environ | {"FASTCONV_ISA": isa}
         command = [sys.executable, __file__, "--isa", isa, "--budget", str(arguments.budget)]

@@ -8,7 +8,13 @@
  *   2. panels of results x groups of channel blocks: per point the product V D over the tiles, then
  *      the small transform, added to what the blocks before gave.
  * A weight belongs to one task of every block, and blocks follow from the geometry alone: no sum
- * depends on the number of threads. In the end the weights are brought to OIHW. */
+ * depends on the number of threads. In the end the weights are brought to OIHW.
+ *
+ * Where the weights are few, tiles by far outweigh them, and moving V and D from the cache of the
+ * core that made them to another's takes longer than the products. Then a task is a slice of the
+ * blocks, does both steps alone, and has sums of its own, which are added in order of the slices.
+ */
+#include "conv_weight_sums.h"
 #include "conv_winograd.h"
 
 enum {
@@ -17,9 +23,13 @@ enum {
     TILES_MOST = 192,       /* of a block */
     SLAB_BYTES = 128 << 10, /* pixels that a strip packs */
     BLOCKS_OF_TASK = 4,     /* channel blocks of a task of step 2 */
+    SLICES = 8,             /* of the blocks, where each has its own sums */
+    SLICE_SIDE = 128,       /* up to so many channels on either side */
+    SLICE_BYTES = 5 << 18,  /* of V and D of a slice: private, so they should fit L2 */
 };
 
 typedef struct {
+    fc_dtype dtype;
     const fc_kernels_of_type* kernels;
     int64_t lanes, element;
     int64_t in_channels, out_channels; /* of a group */
@@ -32,7 +42,10 @@ typedef struct {
     int64_t task_blocks; /* channel blocks of a task of step 2 */
     fc_tiler input, grad_output;
     char *v, *d;
-    char* sums; /* [vector of results][channel][tap][lane] of the group */
+    int64_t points;      /* bytes of both, at most */
+    char* sums;          /* [vector of results][channel][tap][lane] of the group */
+    int64_t slices;      /* 0: the threads share blocks */
+    int64_t sums_stride; /* bytes, from one slice's sums to the next */
     int first_block;
     char* grad_weight; /* of the group */
 } weight_job;
@@ -47,11 +60,8 @@ static int64_t vectors_of(const weight_job* job, int64_t panel) {
 }
 
 /* Step 1: index is a strip and a vector of channels of either side. */
-static fc_status transform_tiles(void* context, int64_t index) {
-    const weight_job* job = context;
+static void transform_strip(const weight_job* job, int64_t index, char* slab) {
     const int64_t lanes = job->lanes, vector = lanes * job->element;
-    char* slab = fc_workspace(FC_SLOT_TASK, (size_t)fc_winograd_slab_bytes(&job->strips, vector));
-    if (!slab) return FC_ERROR_MEMORY;
     const int64_t out_blocks = fc_ceil_div(job->out_quarter, lanes);
     const int64_t both = job->in_blocks + out_blocks;
     int64_t block = index % both;
@@ -62,25 +72,21 @@ static fc_status transform_tiles(void* context, int64_t index) {
         fc_tile_strip(&job->input, &strip, job->in_group + job->in_first + block * lanes,
                       fc_min(lanes, job->in_quarter - block * lanes), slab,
                       job->v + (block * job->tiles + tile) * vector);
-        return FC_OK;
+        return;
     }
     block -= job->in_blocks;
     fc_tile_strip(&job->grad_output, &strip, job->out_group + job->out_first + block * lanes,
                   fc_min(lanes, job->out_quarter - block * lanes), slab,
                   job->d + ((block / 2 * job->tiles + tile) * 2 + block % 2) * vector);
-    return FC_OK;
 }
 
 /* Step 2: index is a panel of results and a group of channel blocks. */
-static fc_status multiply_tiles(void* context, int64_t index) {
-    const weight_job* job = context;
+static void multiply_panel(const weight_job* job, int64_t index, char* products) {
     const int64_t lanes = job->lanes, vector = lanes * job->element;
     const int64_t groups = fc_ceil_div(job->in_blocks, job->task_blocks);
     const int64_t panel = index / groups, first = index % groups * job->task_blocks;
     const int64_t blocks = fc_min(job->task_blocks, job->in_blocks - first);
     const int64_t plane = blocks * lanes * 2 * lanes + WINOGRAD_PAD;
-    char* products = fc_workspace(FC_SLOT_TASK, (size_t)(WINOGRAD_POINTS * plane * job->element));
-    if (!products) return FC_ERROR_MEMORY;
     const int vectors = (int)vectors_of(job, panel);
     const int64_t start = 0;
     const fc_gemm_panel gemm = {.a_row = 1,
@@ -115,7 +121,35 @@ static fc_status multiply_tiles(void* context, int64_t index) {
         job->kernels->winograd_grad_weight(&squares, products + n * vector,
                                            job->sums + channel * WINOGRAD_TAPS * vector);
     }
-    return FC_OK;
+}
+
+static int64_t transforms_of(const weight_job* job) {
+    return (job->end_strip - job->first_strip) *
+           (job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes));
+}
+
+static int64_t panels_of(const weight_job* job) {
+    return job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks);
+}
+
+static int64_t task_bytes(const weight_job* job) {
+    const int64_t slab = fc_winograd_slab_bytes(&job->strips, job->lanes * job->element);
+    const int64_t plane = BLOCKS_OF_TASK * job->lanes * 2 * job->lanes + WINOGRAD_PAD;
+    return (int64_t)fc_align((size_t)fc_max(slab, WINOGRAD_POINTS * plane * job->element));
+}
+
+static fc_status transform_task(void* context, int64_t index) {
+    const weight_job* job = context;
+    char* slab = fc_workspace(FC_SLOT_TASK, (size_t)task_bytes(job));
+    if (slab) transform_strip(job, index, slab);
+    return slab ? FC_OK : FC_ERROR_MEMORY;
+}
+
+static fc_status multiply_task(void* context, int64_t index) {
+    const weight_job* job = context;
+    char* products = fc_workspace(FC_SLOT_TASK, (size_t)task_bytes(job));
+    if (products) multiply_panel(job, index, products);
+    return products ? FC_OK : FC_ERROR_MEMORY;
 }
 
 static fc_status store_weights(void* context, int64_t index) {
@@ -130,8 +164,19 @@ static fc_status store_weights(void* context, int64_t index) {
     return FC_OK;
 }
 
+static int64_t points_bytes(const weight_job* job) {
+    const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
+    return WINOGRAD_POINTS * job->element *
+           (tiles * (job->in_quarter + job->out_quarter) + 2 * WINOGRAD_PAD);
+}
+
+static int64_t blocks_of(const weight_job* job) {
+    return fc_ceil_div(job->strips.strips, job->strips_of_block);
+}
+
 static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype) {
     weight_job job = {
+        .dtype = dtype,
         .kernels = fc_kernels_for(dtype),
         .element = (int64_t)fc_dtype_size(dtype),
         .in_channels = conv->in_channels / conv->groups,
@@ -153,16 +198,21 @@ static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype) {
     job.in_quarter = fc_ceil_div(quarter(job.in_channels), job.lanes) * job.lanes;
     job.out_quarter = fc_ceil_div(quarter(job.out_channels), 2 * job.lanes) * 2 * job.lanes;
     const int64_t of_tile = WINOGRAD_POINTS * (job.in_quarter + job.out_quarter) * job.element;
-    const int64_t most = fc_max(1, fc_min(TILES_MOST, TILES_BYTES / of_tile));
+    const int is_sliced = job.in_quarter <= SLICE_SIDE && job.out_quarter <= SLICE_SIDE;
+    const int64_t bytes = is_sliced ? SLICE_BYTES : TILES_BYTES;
+    const int64_t most = fc_max(1, fc_min(TILES_MOST, bytes / of_tile));
     const int64_t slab = fc_min(SLAB_BYTES, most * WINOGRAD_TILE * WINOGRAD_TILE * vector);
     job.strips = fc_strips_of(conv->batch, conv->out_size, slab, vector);
     const int64_t strips = fc_max(1, most / (job.strips.rows * job.strips.columns));
     job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
+    if (is_sliced) job.slices = fc_min(SLICES, blocks_of(&job));
+    job.points = points_bytes(&job);
+    job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * WINOGRAD_TAPS *
+                      job.lanes * job.element;
     return job;
 }
 
-static fc_status run_block(weight_job* job, int64_t block) {
-    job->first_block = block == 0;
+static void start_block(weight_job* job, int64_t block) {
     job->first_strip = block * job->strips_of_block;
     job->end_strip = fc_min(job->first_strip + job->strips_of_block, job->strips.strips);
     job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
@@ -170,39 +220,57 @@ static fc_status run_block(weight_job* job, int64_t block) {
     job->input.plane = job->in_blocks * job->tiles * job->lanes + WINOGRAD_PAD;
     job->grad_output.plane = job->out_panels * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
     job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
-    const int64_t both = job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes);
+}
+
+/* A slice of the blocks, both steps, into sums of its own. */
+static fc_status run_slice(void* context, int64_t slice) {
+    weight_job job = *(const weight_job*)context;
+    const int64_t points = (int64_t)fc_align((size_t)job.points), blocks = blocks_of(&job);
+    char* memory = fc_workspace(FC_SLOT_TASK, (size_t)(points + task_bytes(&job)));
+    if (!memory) return FC_ERROR_MEMORY;
+    job.v = memory;
+    job.sums += slice * job.sums_stride;
+    const int64_t first = slice * blocks / job.slices, end = (slice + 1) * blocks / job.slices;
+    for (int64_t block = first; block < end; block++) {
+        start_block(&job, block);
+        job.first_block = block == first;
+        for (int64_t i = 0; i < transforms_of(&job); i++) transform_strip(&job, i, memory + points);
+        for (int64_t i = 0; i < panels_of(&job); i++) multiply_panel(&job, i, memory + points);
+    }
+    return FC_OK;
+}
+
+static fc_status run_block(weight_job* job, int64_t block) {
+    start_block(job, block);
+    job->first_block = block == 0;
     const double points = (double)(job->tiles * job->lanes) * WINOGRAD_POINTS;
-    const fc_status status =
-        fc_parallel_for((job->end_strip - job->first_strip) * both,
-                        points * (double)both * WINOGRAD_MOVE, transform_tiles, job);
+    const int64_t both = job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes);
+    const fc_status status = fc_parallel_for(
+        transforms_of(job), points * (double)both * WINOGRAD_MOVE, transform_task, job);
     if (status != FC_OK) return status;
-    return fc_parallel_for(job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks),
+    return fc_parallel_for(panels_of(job),
                            points * (double)job->in_blocks * (double)job->out_quarter,
-                           multiply_tiles, job);
+                           multiply_task, job);
 }
 
 static fc_status run_quarter(weight_job* job) {
     job->in_blocks = fc_ceil_div(job->in_quarter, job->lanes);
     job->out_panels = fc_ceil_div(job->out_quarter, 2 * job->lanes);
     job->task_blocks = BLOCKS_OF_TASK;
-    while (job->task_blocks > 1 && job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks) <
-                                       2 * fc_get_num_threads())
-        job->task_blocks /= 2;
+    if (job->slices)
+        return fc_parallel_for(job->slices,
+                               (double)(job->strips.of_image * job->input.image.batch) *
+                                   WINOGRAD_POINTS * (double)job->in_quarter *
+                                   (double)job->out_quarter,
+                               run_slice, job);
+    while (job->task_blocks > 1 && panels_of(job) < 2 * fc_get_num_threads()) job->task_blocks /= 2;
     fc_status status = FC_OK;
-    const int64_t blocks = fc_ceil_div(job->strips.strips, job->strips_of_block);
-    for (int64_t i = 0; i < blocks && status == FC_OK; i++) status = run_block(job, i);
+    for (int64_t i = 0; i < blocks_of(job) && status == FC_OK; i++) status = run_block(job, i);
     return status;
 }
 
-static int64_t points_bytes(const weight_job* job) {
-    const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
-    return WINOGRAD_POINTS * job->element *
-           (tiles * (job->in_quarter + job->out_quarter) + 2 * WINOGRAD_PAD);
-}
-
 static int64_t sums_bytes(const weight_job* job) {
-    return fc_ceil_div(job->out_channels, job->lanes) * job->in_channels * WINOGRAD_TAPS *
-           job->lanes * job->element;
+    return job->sums_stride * fc_max(1, job->slices);
 }
 
 static fc_status run_group(weight_job job) {
@@ -216,9 +284,13 @@ static fc_status run_group(weight_job job) {
             job.in_quarter = fc_min(in_quarter, job.in_channels - c);
             status = run_quarter(&job);
         }
+    int infinite;
+    if (status == FC_OK && job.slices > 1)
+        status = fc_sum_runs(job.dtype, job.sums_stride / job.element, job.slices, job.sums,
+                             job.sums, &infinite);
     if (status != FC_OK) return status;
     return fc_parallel_for(fc_ceil_div(job.out_channels, job.lanes),
-                           (double)sums_bytes(&job) / (double)job.element, store_weights, &job);
+                           (double)job.sums_stride / (double)job.element, store_weights, &job);
 }
 
 fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
@@ -227,9 +299,9 @@ fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, 
     weight_job job = plan_job(conv, dtype);
     job.input.image.data = (char*)input;
     job.grad_output.image.data = (char*)grad_output;
-    job.v = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(&job));
+    if (!job.slices) job.v = fc_workspace(FC_SLOT_SHARED, (size_t)job.points);
     job.sums = fc_workspace(FC_SLOT_WEIGHTS, (size_t)sums_bytes(&job));
-    fc_status status = job.v && job.sums ? FC_OK : FC_ERROR_MEMORY;
+    fc_status status = (job.slices || job.v) && job.sums ? FC_OK : FC_ERROR_MEMORY;
     const int64_t filters = job.in_channels * job.out_channels * WINOGRAD_TAPS;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         job.in_group = group * job.in_channels;
@@ -243,9 +315,5 @@ fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, 
 
 int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     const weight_job job = plan_job(conv, dtype);
-    const int64_t vector = job.lanes * job.element;
-    const int64_t channels = fc_min(BLOCKS_OF_TASK * job.lanes, job.in_quarter);
-    const int64_t products =
-        WINOGRAD_POINTS * (channels * 2 * job.lanes + WINOGRAD_PAD) * job.element;
-    return fc_max(fc_winograd_slab_bytes(&job.strips, vector), products) + points_bytes(&job);
+    return task_bytes(&job) + job.points;
 }

@@ -86,6 +86,7 @@ CASES = {
     "large kernel": Case((1, 2, 24, 23), (2, 2, 13, 15), padding=5),
     "small images, big batch": Case((9, 5, 4, 4), (6, 5, 3, 3), padding=1),
     "tiles cut short": Case((3, 35, 9, 14), (40, 35, 3, 3), padding=((2, 0), (1, 3))),
+    "slices of tiles": Case((2, 17, 61, 50), (12, 17, 3, 3), padding=1),
     "groups of tiles": Case((2, 34, 8, 8), (66, 17, 3, 3), padding=1, groups=2),
 }
 
