@@ -9,6 +9,9 @@ import numpy as np
 from fastconv.nn.module import Array, Parameter
 from fastconv.ops.packed_weight import PackedConv2dWeight, pack, plan_forward
 
+#: Elements from which a weight is cached: packing fewer takes less time than looking them up.
+SMALLEST = 1024
+
 
 class WeightCache:
     """What `Conv2d` keeps between forward passes in evaluation mode: one weight an algorithm.
@@ -44,6 +47,8 @@ class WeightCache:
         groups: int,
     ) -> Array | PackedConv2dWeight:
         """Return what `conv2d` shall take as its weight: packed, or the parameter's array."""
+        if parameter.peek().size < SMALLEST:
+            return parameter.peek()
         version = parameter.version  # read first: a change from here on makes what follows outdated
         weight_type, shape = parameter.dtype, parameter.shape
         if type(input) is not np.ndarray or input.dtype is not weight_type:
