@@ -46,9 +46,13 @@ cdef class Algorithm:
     cdef fc_conv2d_weight weight_of(self, Conv2d conv, cnp.ndarray weight, fc_dtype dtype, int which) except *:
         """The weight's memory: packed ones are bytes."""
         cdef fc_conv2d_weight result
+        cdef int64_t size
         if cnp.PyArray_TYPE(weight) == cnp.NPY_UINT8:
+            size = self.run_packed_size(&conv.c, dtype, which)
+            if size == 0:
+                raise ValueError("fastconv: this problem reads weights as they lie, not packed")
             result.weight = NULL
-            result.packed = data_of(weight, cnp.NPY_UINT8, self.run_packed_size(&conv.c, dtype, which))
+            result.packed = data_of(weight, cnp.NPY_UINT8, size)
             if <size_t>result.packed % 64:
                 raise ValueError("fastconv: packed weights must be aligned to 64 bytes")
         else:
@@ -97,7 +101,7 @@ cdef class Algorithm:
         raise_status(status)
 
     def packed_size(self, Conv2d conv, bint double, str which):
-        """Bytes of packed weights: `which` is "forward" or "grad_input"."""
+        """Bytes of packed weights, 0 if there is nothing to pack: `which` is "forward" or "grad_input"."""
         return self.run_packed_size(&conv.c, FC_FLOAT64 if double else FC_FLOAT32, pass_of(which))
 
     def pack_weight(self, Conv2d conv, str which, cnp.ndarray weight, cnp.ndarray packed):

@@ -9,6 +9,7 @@ from fastconv import ops
 from fastconv.nn import initialization
 from fastconv.nn.arguments import pair, positive
 from fastconv.nn.module import Array, Module, Parameter
+from fastconv.nn.weight_cache import WeightCache
 
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 
@@ -19,6 +20,9 @@ class Conv2d(Module):
     Arguments as in PyTorch. `weight` is (out_channels, in_channels / groups, KH, KW), `bias` is
     (out_channels,); both start from U(-b, b), b = 1 / sqrt(fan_in), drawn from `rng` (a
     numpy.random.Generator or a seed). Raises TypeError or ValueError naming a bad argument.
+
+    In evaluation mode the layer keeps the weight in the order that the algorithm reads, where that
+    is another one, until `weight` changes.
 
     >>> import numpy as np
     >>> layer = Conv2d(1, 20, 5, rng=0)
@@ -56,19 +60,18 @@ class Conv2d(Module):
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(np.empty(shape, dtype))
         self.bias = Parameter(np.empty(out_channels, dtype)) if bias else None
+        self._packed = WeightCache()
         initialization.default_(self.weight.data, self.bias.data if self.bias else None, rng)
 
     def forward(self, input: Array) -> Array:
         """Convolve; see `fastconv.conv2d`."""
-        output = ops.conv2d(
-            input,
-            self.weight.data,
-            self.bias.data if self.bias else None,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
+        options = self.stride, self.padding, self.dilation, self.groups
+        weight = (
+            self.weight.data
+            if self.training
+            else self._packed.weight_for(self.weight, input, *options)
         )
+        output = ops.conv2d(input, weight, self.bias.data if self.bias else None, *options)
         self._save(input)
         return output
 
@@ -89,6 +92,9 @@ class Conv2d(Module):
         if self.bias is not None:
             self.bias.accumulate(gradients.bias)
         return gradients.input
+
+    def _forget_packed(self) -> None:
+        self._packed.clear()
 
     def extra_repr(self) -> str:
         """As PyTorch prints it: arguments at their defaults are left out."""

@@ -8,6 +8,7 @@ back through its layers in reverse order, and the caller hands the gradient of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from sys import getrefcount
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,6 +22,8 @@ class Parameter:
     """An array that training changes, with the gradient of the loss with respect to it.
 
     `data` is C-contiguous and is updated in place; `grad` is None until a backward pass fills it.
+    Whoever reads `data` may write to the array, now or later, so that reading it outdates what a
+    layer in evaluation mode has made of it (see `nn.weight_cache`).
 
     >>> import numpy as np
     >>> weight = Parameter(np.zeros((2, 3), dtype=np.float32))
@@ -29,7 +32,7 @@ class Parameter:
     np.float32(6.0)
     """
 
-    __slots__ = ("data", "grad")
+    __slots__ = ("_data", "_version", "grad")
 
     def __init__(self, data: npt.ArrayLike) -> None:
         array = np.asarray(data)
@@ -38,6 +41,50 @@ class Parameter:
         self.data: Array = np.array(array, order="C")
         self.grad: Array | None = None
 
+    @property
+    def data(self) -> Array:
+        """The array; it may be changed in place, or replaced."""
+        data = self._data  # held before the version changes: see `is_held_alone`
+        self._version = object()
+        return data
+
+    @data.setter
+    def data(self, value: Array) -> None:
+        self._data = value
+        self._version = object()
+
+    @property
+    def version(self) -> object:
+        """An object that another one replaces whenever `data` is read or set."""
+        return self._version
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of `data`."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of `data`."""
+        return self._data.dtype
+
+    def peek(self) -> Array:
+        """Return `data` to a caller who promises to read it only, and not to keep it."""
+        return self._data
+
+    def references(self) -> int:
+        """Return how many hold the array, counted so that it is least for a Parameter alone."""
+        return getrefcount(self._data)
+
+    def is_held_alone(self) -> bool:
+        """Tell whether no one else has the array, a view of it or a buffer on it.
+
+        If so, and `version` is what it was before this was asked, then nobody writes to the array
+        until `version` changes: to get hold of it one must read `data`.
+        """
+        own = type(self._data) is np.ndarray and self._data.flags.owndata
+        return own and self.references() <= ALONE
+
     def accumulate(self, gradient: Array | None) -> None:
         """Add `gradient` (same shape as `data`) to `grad`; the first one is kept without a copy.
 
@@ -45,9 +92,9 @@ class Parameter:
         """
         if gradient is None:
             return
-        if gradient.shape != self.data.shape:
+        if gradient.shape != self.shape:
             raise ValueError(
-                f"gradient has shape {gradient.shape}, but the parameter has {self.data.shape}"
+                f"gradient has shape {gradient.shape}, but the parameter has {self.shape}"
             )
         if self.grad is None:
             self.grad = gradient
@@ -58,8 +105,16 @@ class Parameter:
         """Forget the gradient."""
         self.grad = None
 
+    def __getstate__(self) -> tuple[None, dict[str, Array | None]]:
+        """For copies and pickles, through `data`: a shallow copy holds the same array."""
+        return None, {"data": self.data, "grad": self.grad}
+
     def __repr__(self) -> str:
-        return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype})"
+        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+#: Of a fresh Parameter, counted here since Python versions count temporary references differently.
+ALONE = Parameter(np.zeros(1)).references()
 
 
 class IncompatibleKeys(NamedTuple):
@@ -95,6 +150,9 @@ class Module:
         raise NotImplementedError(
             f"{type(self).__name__} does not define backward(grad_output, input_gradient)"
         )
+
+    def _forget_packed(self) -> None:
+        """Drop what was made of the parameters for evaluation mode; a layer may have some."""
 
     def _save(self, *values: Any) -> None:
         """Keep `values` for the backward pass, in training mode only."""
@@ -147,7 +205,9 @@ class Module:
         """Set training mode (dropout acts, layers keep what backward needs); return self."""
         for module in self.modules():
             module.training = mode
-            if not mode:
+            if mode:
+                module._forget_packed()
+            else:
                 module._saved = None
         return self
 
@@ -162,7 +222,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter under PyTorch's key for it, e.g. "0.weight"."""
-        return {name: parameter.data.copy() for name, parameter in self._entries()}
+        return {name: parameter.peek().copy() for name, parameter in self._entries()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, npt.ArrayLike], strict: bool = True
@@ -185,8 +245,8 @@ class Module:
         for name, value in values.items():
             if value.dtype.kind not in "fiu":
                 raise TypeError(f"state_dict[{name!r}] holds {value.dtype}, not real numbers")
-            if value.shape != own[name].data.shape:
-                expected = own[name].data.shape
+            if value.shape != own[name].shape:
+                expected = own[name].shape
                 problems.append(f"{name} has shape {value.shape}, the model's is {expected}")
         if problems:
             raise ValueError(

@@ -19,12 +19,20 @@ from fastconv.ops.activation import (
     tanh_backward,
 )
 from fastconv.ops.columns import col2im, col2im_backward, im2col, im2col_backward
-from fastconv.ops.conv import ConvGradients, conv2d, conv2d_backward, explain_conv2d
+from fastconv.ops.conv import ConvGradients, conv2d, conv2d_backward
+from fastconv.ops.conv_plan import explain_conv2d
+from fastconv.ops.conv_tuning import (
+    autotune_conv2d,
+    clear_autotune,
+    load_autotune,
+    save_autotune,
+)
 from fastconv.ops.dropout import dropout, dropout_backward
 from fastconv.ops.linear import LinearGradients, linear, linear_backward
 from fastconv.ops.loss import cross_entropy, cross_entropy_backward
 from fastconv.ops.matmul import MatmulGradients, matmul, matmul_backward
 from fastconv.ops.maxout import maxout, maxout_backward
+from fastconv.ops.packed_weight import PackedConv2dWeight, prepack_conv2d_weight
 from fastconv.ops.pooling import (
     MaxPoolResult,
     avg_pool2d,
@@ -46,8 +54,11 @@ __all__ = [
     "LinearGradients",
     "MatmulGradients",
     "MaxPoolResult",
+    "PackedConv2dWeight",
+    "autotune_conv2d",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "clear_autotune",
     "col2im",
     "col2im_backward",
     "conv2d",
@@ -69,6 +80,7 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "load_autotune",
     "log_softmax",
     "log_softmax_backward",
     "logsumexp",
@@ -79,8 +91,10 @@ __all__ = [
     "max_pool2d_backward",
     "maxout",
     "maxout_backward",
+    "prepack_conv2d_weight",
     "relu",
     "relu_backward",
+    "save_autotune",
     "sigmoid",
     "sigmoid_backward",
     "silu",

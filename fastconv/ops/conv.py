@@ -6,9 +6,12 @@ import numpy as np
 
 from fastconv._core import conv as core
 from fastconv._core.runtime import get_num_threads, selected_isa
-from fastconv.ops.algorithms.select import PASSES, Plan, select
+from fastconv.ops.algorithms import autotune
+from fastconv.ops.algorithms.select import select
 from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, empty, restore
-from fastconv.ops.geometry import Conv2dGeometry, conv2d_geometry
+from fastconv.ops.conv_arguments import as_bias, check_activation, geometry_of
+from fastconv.ops.geometry import Conv2dGeometry
+from fastconv.ops.packed_weight import PackedConv2dWeight
 
 ISA = selected_isa()
 
@@ -19,43 +22,6 @@ class ConvGradients(NamedTuple):
     input: Array | None
     weight: Array | None
     bias: Array | None
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
-
-
-def _geometry(
-    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], stride: Any, padding: Any,
-    dilation: Any, groups: Any, layout: str,
-) -> Conv2dGeometry:  # fmt: skip
-    try:
-        return conv2d_geometry(input_shape, weight_shape, stride, padding, dilation, groups, layout)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-    options = map(_hashable, (stride, padding, dilation, groups))
-    return conv2d_geometry(input_shape, weight_shape, *options, layout)
-
-
-def _check_activation(activation: str | None) -> bool:
-    if activation not in (None, "relu"):
-        raise ValueError(f"activation: expected None or 'relu', got {activation!r}")
-    return activation is not None
-
-
-def _as_bias(bias: Any, geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> Array | None:
-    if bias is None:
-        return None
-    array = as_floats("bias", bias, dtype)
-    if array.shape != (geometry.out_channels,):
-        raise ValueError(
-            f"bias: expected shape ({geometry.out_channels},), one for each of the weight's "
-            f"output channels, got {array.shape}"
-        )
-    return array
 
 
 def _bias_alone(geometry: Conv2dGeometry, bias: Array | None, relu: bool, output: Array) -> None:
@@ -91,7 +57,8 @@ def conv2d(
     ----------
     input : array-like, (N, C, H, W), or (N, H, W, C) for layout "NHWC"
         float32, float64 or float16 (computed in float32); all arrays share one dtype.
-    weight : array-like, (K, C / groups, R, S)
+    weight : array-like, (K, C / groups, R, S), or PackedConv2dWeight
+        `prepack_conv2d_weight` lays a weight out once for many calls.
     bias : array-like, (K,), optional
     stride, dilation : int or (vertical, horizontal)
     padding : int, (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid"
@@ -134,16 +101,21 @@ def conv2d(
     """
     x = as_floats("input", input)
     dtype = x.dtype
-    w = as_floats("weight", weight, dtype)
-    g = _geometry(x.shape, w.shape, stride, padding, dilation, groups, layout)
-    b = None if bias is None else _as_bias(bias, g, dtype)
-    relu = activation is not None and _check_activation(activation)
-    half = getattr(input, "dtype", None) == FLOAT16
+    if type(weight) is PackedConv2dWeight:
+        g = geometry_of(x.shape, weight.shape, stride, padding, dilation, groups, layout)
+        w = weight.for_call(g, dtype, algorithm)
+        algorithm = weight.algorithm
+    else:
+        w = as_floats("weight", weight, dtype)
+        g = geometry_of(x.shape, w.shape, stride, padding, dilation, groups, layout)
+    b = None if bias is None else as_bias(bias, g, dtype)
+    relu = activation is not None and check_activation(activation)
+    half = x is not input and getattr(input, "dtype", None) == FLOAT16
     if out is None or half:
         output = empty(g.output_shape, dtype)
     else:
         output = check_out(out, g.output_shape, dtype, *(a for a in (x, w, b) if a is not None))
-    plan = select(g, dtype, "forward", algorithm, ISA, get_num_threads())
+    plan = select(g, dtype, "forward", algorithm, ISA, get_num_threads(), autotune.table)
     if g.empty:
         _bias_alone(g, b, relu, output)
     else:
@@ -157,7 +129,7 @@ def conv2d(
 
 
 def _grad_input(g: Conv2dGeometry, grad: Array, w: Array, algorithm: str) -> Array:
-    plan = select(g, w.dtype, "grad_input", algorithm, ISA, get_num_threads())
+    plan = select(g, w.dtype, "grad_input", algorithm, ISA, get_num_threads(), autotune.table)
     result = empty(g.input_shape, w.dtype)
     if g.empty:
         result[...] = 0
@@ -167,7 +139,7 @@ def _grad_input(g: Conv2dGeometry, grad: Array, w: Array, algorithm: str) -> Arr
 
 
 def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Array:
-    plan = select(g, x.dtype, "grad_weight", algorithm, ISA, get_num_threads())
+    plan = select(g, x.dtype, "grad_weight", algorithm, ISA, get_num_threads(), autotune.table)
     result = empty(g.weight_shape, x.dtype)
     if g.empty:
         result[...] = 0
@@ -230,7 +202,7 @@ def conv2d_backward(
     x = as_floats("input", input)
     w = as_floats("weight", weight, x.dtype)
     grad = as_floats("grad_output", grad_output, x.dtype)
-    g = _geometry(x.shape, w.shape, stride, padding, dilation, groups, layout)
+    g = geometry_of(x.shape, w.shape, stride, padding, dilation, groups, layout)
     if grad.shape != g.output_shape:
         raise ValueError(
             f"grad_output: expected conv2d's output shape {g.output_shape}, got {grad.shape}"
@@ -245,47 +217,3 @@ def conv2d_backward(
         _grad_bias(g, grad) if output_mask[2] else None,
     )
     return ConvGradients(*(None if a is None else restore(a, input) for a in gradients))
-
-
-def explain_conv2d(
-    input_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    *,
-    algorithm: str = "auto",
-    layout: str = "NCHW",
-    dtype: Any = np.float32,
-    which: str = "forward",
-) -> Plan:
-    """Return what `conv2d` would do with such arrays, and why; nothing is computed.
-
-    Parameters
-    ----------
-    input_shape, weight_shape, stride, padding, dilation, groups, algorithm, layout
-        As for `conv2d`.
-    dtype : float32 or float64
-    which : str
-        "forward", "grad_input" or "grad_weight": each pass has an algorithm of its own.
-
-    Returns
-    -------
-    Plan
-        algorithm, reason, flops, scratch_bytes, error_bound, candidates, ...; print it.
-
-    Examples
-    --------
-    >>> plan = explain_conv2d((1, 1, 8, 8), (4, 1, 3, 3))
-    >>> plan.algorithm, plan.flops
-    ('direct', 2592)
-    """
-    if which not in PASSES:
-        raise ValueError(f"which: expected one of {PASSES}, got {which!r}")
-    number_type = np.dtype(dtype)
-    if number_type.name not in ("float32", "float64"):
-        raise TypeError(f"dtype: expected float32 or float64, got {number_type}")
-    shapes = tuple(map(int, input_shape)), tuple(map(int, weight_shape))
-    g = _geometry(*shapes, stride, padding, dilation, groups, layout)
-    return select(g, number_type, which, algorithm, ISA, get_num_threads(), True)

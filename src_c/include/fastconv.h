@@ -114,7 +114,9 @@ FC_API fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_d
                                                      const void* input, const void* grad_output,
                                                      void* grad_weight);
 /* Bytes of packed weights, which pack_weight writes: pass 0 or 1. They depend on channels, kernel,
- * groups and the instruction set; of pass 1 on stride, padding and dilation too. */
+ * groups and the instruction set; of pass 1 on stride, padding and dilation too. 0 where weights
+ * are read as they lie (a 1x1 kernel, pixel for pixel, on large planes): then there is nothing to
+ * pack, and packed weights are refused. */
 FC_API int64_t fc_conv2d_implicit_gemm_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass);
 FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dtype,
                                                      int pass, const void* weight, void* packed);

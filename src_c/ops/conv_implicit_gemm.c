@@ -309,7 +309,7 @@ static fc_status run_job(implicit_job* job) {
 static fc_status run(const fc_implicit* p, const fc_conv2d_weight* weight, const void* bias,
                      int relu) {
     if (p->is_pointwise)
-        return fc_pointwise_run(p, weight->packed ? weight->packed : weight->weight, bias, relu);
+        return weight->packed ? FC_ERROR_ARGUMENT : fc_pointwise_run(p, weight->weight, bias, relu);
     implicit_job job = {.problem = p,
                         .plan = fc_implicit_make_plan(p),
                         .weight = weight->weight,
@@ -350,7 +350,7 @@ fc_status fc_conv2d_implicit_gemm_grad_input(const fc_conv2d* conv, fc_dtype dty
 int64_t fc_conv2d_implicit_gemm_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     fc_implicit problem;
     if (fc_implicit_problem(&problem, conv, dtype, (fc_pass)pass, NULL, NULL) != FC_OK) return 0;
-    return (int64_t)fc_implicit_make_plan(&problem).packed_bytes;
+    return problem.is_pointwise ? 0 : (int64_t)fc_implicit_make_plan(&problem).packed_bytes;
 }
 
 fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
@@ -358,10 +358,9 @@ fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_dtype dt
     fc_implicit problem;
     const fc_status status = fc_implicit_problem(&problem, conv, dtype, (fc_pass)pass, NULL, NULL);
     if (status != FC_OK) return status;
+    if (problem.is_pointwise) return FC_ERROR_ARGUMENT;
     const fc_implicit_plan plan = fc_implicit_make_plan(&problem);
-    if (!problem.is_pointwise) return pack_weights(&problem, &plan, weight, packed);
-    memcpy(packed, weight, plan.packed_bytes);
-    return FC_OK;
+    return pack_weights(&problem, &plan, weight, packed);
 }
 
 int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {

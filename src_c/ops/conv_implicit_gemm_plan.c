@@ -151,9 +151,7 @@ static fc_implicit_plan start_plan(const fc_implicit* p) {
                              .has_idle = has_idle(&p->rows) || has_idle(&p->cols)};
     plan.is_merged = p->cols.adjacent && p->cols.widest * lanes <= LONGEST_SEGMENT;
     plan.packed_bytes =
-        p->is_pointwise
-            ? (size_t)(p->groups * p->weight_group * p->element)
-            : fc_align((size_t)(p->groups * vectors * lanes * fc_implicit_depth(p) * p->element));
+        fc_align((size_t)(p->groups * vectors * lanes * fc_implicit_depth(p) * p->element));
     return plan;
 }
 

@@ -15,7 +15,12 @@ from fastconv import ops
 
 #: Public operations that have no gradient, and why.
 NO_GRADIENT = {
+    "autotune_conv2d": "measures",
+    "clear_autotune": "forgets measurements",
     "explain_conv2d": "explains",
+    "load_autotune": "reads measurements",
+    "prepack_conv2d_weight": "lays out a weight",
+    "save_autotune": "writes measurements",
 }
 FUNCTIONS = {n: f for n in ops.__all__ if inspect.isfunction(f := getattr(fc, n))}
 FORWARD = [n for n in FUNCTIONS if not n.endswith("_backward") and n not in NO_GRADIENT]

@@ -11,6 +11,7 @@ import numpy as np
 from fastconv._core.blocked import implicit_gemm as core
 from fastconv._core.runtime import selected_isa
 from fastconv.ops.algorithms.direct import LARGEST_WORKSPACE
+from fastconv.ops.algorithms.packing import pack_forward
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -41,8 +42,18 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
 
 
 def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> int:
-    """Bytes of the packed weights of a pass, which a call holds beside its workspace."""
+    """Bytes of a pass's packed weights, made and held by a call beside its workspace.
+
+    0 where weights are read as they are: grad_weight, and 1x1 kernels on large planes.
+    """
+    if which == "grad_weight":
+        return 0
     return core.packed_size(geometry.core, dtype.itemsize == 8, which)
+
+
+def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
+    """Return the weight in the forward pass's order, None where it is read as it is."""
+    return pack_forward(core, geometry, weight)
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:

@@ -10,10 +10,12 @@ NOMINAL_THREADS would run them.
 with each algorithm's `features` (work in FMAs, elements copied, ...) and the constants of `costs.py`,
 which `benchmarks/calibrate.py` measures and fits. "fft", whose error is relative to a whole tile, is
 weighed for kernels of at least LARGE_KERNEL taps only; else it is taken where it is asked for, or
-where it alone can do the problem.
+where it alone can do the problem. Where `autotune` has timed all that "auto" may take, the least time
+counts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib import import_module
 from types import ModuleType
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.ops.algorithms.autotune import Key, Table
 from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -55,9 +58,16 @@ UNTRUSTED = {
 }
 
 
+#: No measurements.
+NOTHING = Table({})
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """One algorithm's standing: estimated seconds (and those that count), or why it was not taken."""
+    """One algorithm's standing: estimated seconds (and those that count), or why it was not taken.
+
+    Where candidates were timed, `seconds` are the measured ones.
+    """
 
     algorithm: str
     seconds: float | None
@@ -74,6 +84,7 @@ class Plan:
     which: str
     flops: int
     scratch_bytes: int
+    packed_weight_bytes: int
     error_bound: float
     error_of: str
     dtype: str
@@ -92,12 +103,18 @@ class Plan:
             f"{self.dtype}, {self.isa}, {self.threads} thread{'s' * (self.threads > 1)}",
             f"  work      {self.flops / 1e9:.4g} GFLOP as a plain sum",
             f"  scratch   {self.scratch_bytes / 1024:.0f} KB a thread",
+            f"  weights   {self._weights()}",
             f"  error     within {self.error_bound:.2g} * {self.error_of}",
         ]
         for candidate in self.candidates:
             time = "" if candidate.seconds is None else f"{candidate.seconds * 1e3:10.3f} ms"
             lines.append(f"  {candidate.algorithm:13} {time:>13}  {candidate.verdict}")
         return "\n".join(lines)
+
+    def _weights(self) -> str:
+        if not self.packed_weight_bytes:
+            return "not packed"
+        return f"{self.packed_weight_bytes / 1024:.0f} KB packed"
 
 
 def estimate(
@@ -134,7 +151,12 @@ def _consider(
     return Candidate(name, seconds, verdict, nominal)
 
 
-def _choose(candidates: list[Candidate]) -> tuple[str, str]:
+def _timed(candidate: Candidate, times: Mapping[str, float]) -> Candidate:
+    seconds = times.get(candidate.algorithm)
+    return candidate if seconds is None else replace(candidate, seconds=seconds)
+
+
+def _choose(candidates: list[Candidate], times: Mapping[str, float]) -> tuple[str, str]:
     able = [c for c in candidates if c.seconds is not None]
     free = [c for c in able if c.verdict not in UNTRUSTED.values()]
     if not free:
@@ -144,6 +166,8 @@ def _choose(candidates: list[Candidate]) -> tuple[str, str]:
                 + "; ".join(f"{c.algorithm} {c.verdict}" for c in candidates)
             )
         return able[0].algorithm, "the only one that can"
+    if len(free) > 1 and all(c.algorithm in times for c in free):
+        return min(free, key=lambda c: times[c.algorithm]).algorithm, "least measured time"
     best = free[0]
     for other in free[1:]:
         if other.nominal * MARGIN < best.nominal:
@@ -154,10 +178,11 @@ def _choose(candidates: list[Candidate]) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def select(
     geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str, algorithm: str, isa: str,
-    threads: int, explain: bool = False,
+    threads: int, measured: Table = NOTHING, explain: bool = False,
 ) -> Plan:  # fmt: skip
     """Return the plan of one pass; ValueError if the named algorithm can't do it, saying why.
 
+    `measured` has what `autotune` has timed.
     `explain` weighs every algorithm for the list of candidates, also where one was named.
     """
     candidates: list[Candidate] = []
@@ -170,7 +195,9 @@ def select(
         candidates = [_consider(n, *arguments) for n in names]
         if not explain and all(c.seconds is None for c in candidates):
             candidates = [_consider(n, *arguments) for n in ALGORITHMS]
-        chosen, reason = _choose(candidates)
+        times = measured.seconds.get(Key(geometry, dtype.name, which, isa), {})
+        candidates = [_timed(c, times) for c in candidates]
+        chosen, reason = _choose(candidates, times)
     else:
         chosen, reason = _named(algorithm, geometry, dtype), "as asked"
         shown = ALGORITHMS if explain else ()
@@ -178,13 +205,21 @@ def select(
     module = load(chosen)
     bound, error_of = module.error_bound(geometry, dtype)
     scratch = 0 if geometry.empty else module.workspace(geometry, dtype)
+    packs = not geometry.empty and hasattr(module, "packed_weights")
+    packed = module.packed_weights(geometry, dtype, which) if packs else 0
     return Plan(
-        chosen, reason, which, geometry.flops, scratch, bound, error_of,
+        chosen, reason, which, geometry.flops, scratch, packed, bound, error_of,
         dtype.name, isa, threads, geometry,
         tuple(c if c.algorithm != chosen else Candidate(chosen, c.seconds, "chosen")
               for c in candidates),
         module,
     )  # fmt: skip
+
+
+def eligible(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[str]:
+    """Return the algorithms among which "auto" chooses by time."""
+    names = [name for name in ALGORITHMS if trusted(name, geometry, which)]
+    return [name for name in names if load(name).rejects(geometry, dtype) is None]
 
 
 def _known(algorithm: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.blocked import winograd as core
+from fastconv.ops.algorithms.packing import pack_forward
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -29,6 +30,10 @@ TILE = {3: 4, 5: 2}
 #: taps magnify most: a gradient of 5x5 weights, 4 terms a tile, needs many tiles.
 FEWEST_CHANNELS = 64
 FEWEST_TILES = {3: 32, 5: 768}
+
+#: Transformed weights are four times as large: from here on (measured) reading them from memory
+#: takes longer than transforming them again.
+LARGEST_PACKED = 16 << 20
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
@@ -74,8 +79,16 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
 
 
 def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> int:
-    """Bytes of the packed weights of a pass, which a call may hold beside its workspace."""
+    """Bytes of a pass's packed weights, which a call may hold beside its workspace."""
+    if which == "grad_weight":
+        return 0
     return core.packed_size(geometry.core, dtype.itemsize == 8, which)
+
+
+def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
+    """Return the forward pass's transformed weight; None if it is better transformed on the way."""
+    size = packed_weights(geometry, weight.dtype, "forward")
+    return pack_forward(core, geometry, weight) if size <= LARGEST_PACKED else None
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:

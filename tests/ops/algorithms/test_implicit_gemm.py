@@ -45,8 +45,10 @@ def geometry_of(case):
 
 
 def packed_weight(geometry, which, weight):
-    """The packed weight, in memory aligned as vectors want it."""
+    """The packed weight, in memory aligned as vectors want it; as it is where it is read so."""
     size = core.packed_size(geometry.core, weight.dtype == np.float64, which)
+    if size == 0:
+        return weight
     room = np.empty(size + 64, np.uint8)
     start = -room.ctypes.data % 64
     packed = room[start : start + size]
@@ -128,6 +130,24 @@ def test_packed_weights_are_checked():
         core.forward(g.core, x, askew, None, False, y)
     with pytest.raises(ValueError, match="bytes"):
         core.pack_weight(g.core, "forward", w, np.empty_like(w))
+
+
+@pytest.mark.parametrize("which", ["forward", "grad_input"])
+def test_planar_images_refuse_packed_weights(which):
+    """Bytes packed for small planes have the size of the weight itself, but another order."""
+    w = np.ones((32, 48, 1, 1), np.float32)
+    large, small = (
+        conv2d_geometry((1, 48, size, size), w.shape, 1, 0, 1, 1, "NCHW") for size in (32, 3)
+    )
+    packed = packed_weight(small, which, w)
+    assert packed.dtype == np.uint8
+    assert core.packed_size(large.core, False, which) == 0
+    x, y = (np.ones(shape, np.float32) for shape in (large.input_shape, large.output_shape))
+    arguments = (x, packed, None, False, y) if which == "forward" else (y, packed, x)
+    with pytest.raises(ValueError, match="as they lie"):
+        getattr(core, which)(large.core, *arguments)
+    with pytest.raises(ValueError, match="as they lie"):
+        core.pack_weight(large.core, which, w, np.empty(0, np.uint8))
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
