@@ -108,7 +108,7 @@ def _notes(entered: list[Contender], missing: list[str], settings: Settings) -> 
             )
     if "reused" in settings.outputs and "backward" in settings.passes:
         notes.append(
-            "backward has fresh outputs only: none of these libraries fills given gradients"
+            "backward has fresh outputs only: fastconv fills no given gradients"
         )
     return notes
 
