@@ -107,9 +107,7 @@ def _notes(entered: list[Contender], missing: list[str], settings: Settings) -> 
                 "malloc gives large blocks back here: only an output that is given is reused"
             )
     if "reused" in settings.outputs and "backward" in settings.passes:
-        notes.append(
-            "backward has fresh outputs only: fastconv fills no given gradients"
-        )
+        notes.append("backward has fresh outputs only: fastconv fills no given gradients")
     return notes
 
 
