@@ -8,6 +8,7 @@ Whoever sets OMP_WAIT_POLICY or GOMP_SPINCOUNT keeps what they set.
 """
 
 import os
+from importlib.util import find_spec
 
 
 def _load() -> None:
@@ -20,4 +21,10 @@ def _load() -> None:
         del os.environ["GOMP_SPINCOUNT"]
 
 
+if find_spec("fastconv._core.runtime") is None:
+    raise ImportError(
+        f"fastconv: {os.path.dirname(__file__)} is source code without compiled modules. Python "
+        "found it before the installed package: run from another folder, or install with "
+        "'pip install -e .'"
+    )
 _load()
