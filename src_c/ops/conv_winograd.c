@@ -196,8 +196,14 @@ static void set_weight(fc_winograd* w, const fc_conv2d* conv, int64_t group, con
     w->weight_room = (conv->groups - group) * filters;
 }
 
-static double work_of(const winograd_job* job, int64_t tiles) {
-    return (double)tiles * WINOGRAD_POINTS * (double)job->w.depth * (double)job->w.results;
+static int64_t tiles_of(const fc_winograd* w) {
+    const int64_t tile = w->shape->tile;
+    return w->target.batch * fc_ceil_div(w->target.height, tile) *
+           fc_ceil_div(w->target.width, tile);
+}
+
+static double work_of(const fc_winograd* w, int64_t tiles) {
+    return (double)tiles * WINOGRAD_POINTS * (double)w->depth * (double)w->results;
 }
 
 static winograd_job plan_job(const fc_winograd* w, const char* packed, int threads) {
@@ -219,7 +225,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     most *= threads;
     const int64_t panels = fc_winograd_panels(w);
     const int64_t all_panels = packed_bytes(w);
-    const int64_t uses = fc_ceil_div(job.strips.of_image * w->target.batch, most);
+    const int64_t uses = fc_ceil_div(tiles_of(w), most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
@@ -250,9 +256,7 @@ static int64_t points_bytes(const winograd_job* job) {
 }
 
 static fc_status run(const fc_winograd* w, const char* packed) {
-    winograd_job job = plan_job(w, packed, 1);
-    const double work = work_of(&job, job.strips.of_image * w->target.batch);
-    job = plan_job(w, packed, fc_threads_for(work));
+    winograd_job job = plan_job(w, packed, fc_threads_for(work_of(w, tiles_of(w))));
     fc_status status = FC_OK;
     if (!packed && !job.on_the_way) {
         job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)packed_bytes(w));
@@ -273,7 +277,7 @@ static fc_status run(const fc_winograd* w, const char* packed) {
                                  elements * WINOGRAD_MOVE, transform_tiles, &job);
         if (status == FC_OK)
             status =
-                fc_parallel_for(groups * job.parts, work_of(&job, job.tiles), multiply_tiles, &job);
+                fc_parallel_for(groups * job.parts, work_of(w, job.tiles), multiply_tiles, &job);
     }
     return status;
 }

@@ -11,7 +11,7 @@ import numpy as np
 from fastconv._core.blocked import implicit_gemm as core
 from fastconv._core.runtime import selected_isa
 from fastconv.ops.algorithms.direct import LARGEST_WORKSPACE
-from fastconv.ops.algorithms.packing import pack_forward
+from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -53,7 +53,7 @@ def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -
 
 def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
     """Return the weight in the forward pass's order, None where it is read as it is."""
-    return pack_forward(core, geometry, weight)
+    return pack(core, geometry, "forward", weight)
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:

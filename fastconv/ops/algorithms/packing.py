@@ -10,13 +10,13 @@ from fastconv.ops.geometry import Conv2dGeometry
 ALIGNMENT = 64
 
 
-def pack_forward(core: Algorithm, geometry: Conv2dGeometry, weight: Array) -> Array | None:
-    """Return the weight in the forward pass's order, None where it is read as it is."""
-    size = core.packed_size(geometry.core, weight.dtype.itemsize == 8, "forward")
+def pack(core: Algorithm, geometry: Conv2dGeometry, which: str, weight: Array) -> Array | None:
+    """Return the weight in the order of a pass, None where it is read as it is."""
+    size = core.packed_size(geometry.core, weight.dtype.itemsize == 8, which)
     if size == 0:
         return None
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     packed = room[start : start + size]
-    core.pack_weight(geometry.core, "forward", weight, packed)
+    core.pack_weight(geometry.core, which, weight, packed)
     return packed

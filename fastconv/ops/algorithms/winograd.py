@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.blocked import winograd as core
-from fastconv.ops.algorithms.packing import pack_forward
+from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
@@ -88,7 +88,7 @@ def packed_weights(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -
 def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
     """Return the forward pass's transformed weight; None if it is better transformed on the way."""
     size = packed_weights(geometry, weight.dtype, "forward")
-    return pack_forward(core, geometry, weight) if size <= LARGEST_PACKED else None
+    return pack(core, geometry, "forward", weight) if size <= LARGEST_PACKED else None
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:

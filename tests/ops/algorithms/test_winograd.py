@@ -15,6 +15,7 @@ import fastconv as fc
 from fastconv._core.blocked import winograd as core
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import winograd
+from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.geometry import conv2d_geometry
 
 POINTS = [Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)]
@@ -149,15 +150,6 @@ def test_errors_of_weight_gradients_where_auto_may_take_it(taps):
     assert np.max(np.abs(result - expected) / scale) < 4e-7
 
 
-def packed_weight(geometry, which, weight):
-    """The packed weight, in memory aligned as vectors want it."""
-    size = winograd.packed_weights(geometry, weight.dtype, which)
-    room = np.empty(size + 64, np.uint8)
-    packed = room[-room.ctypes.data % 64 :][:size]
-    core.pack_weight(geometry.core, which, weight, packed)
-    return packed
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", CASES)
 def test_packed_weights_give_the_same_bits(name, dtype):
@@ -167,11 +159,11 @@ def test_packed_weights_give_the_same_bits(name, dtype):
     g = geometry_of(case)
     y, from_packed = np.empty(g.output_shape, dtype), np.empty(g.output_shape, dtype)
     core.forward(g.core, x, w, None, False, y)
-    core.forward(g.core, x, packed_weight(g, "forward", w), None, False, from_packed)
+    core.forward(g.core, x, pack(core, g, "forward", w), None, False, from_packed)
     assert from_packed.tobytes() == y.tobytes()
     gx, from_packed = np.empty_like(x), np.empty_like(x)
     core.grad_input(g.core, y, w, gx)
-    core.grad_input(g.core, y, packed_weight(g, "grad_input", w), from_packed)
+    core.grad_input(g.core, y, pack(core, g, "grad_input", w), from_packed)
     assert from_packed.tobytes() == gx.tobytes()
 
 
