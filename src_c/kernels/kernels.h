@@ -48,6 +48,7 @@ typedef struct {
 typedef struct {
     int64_t a_row, a_depth;   /* by rows: a_depth is 1; by columns: a_row is 1 */
     int64_t segments, depth;  /* of the reduction: `segments` runs of `depth` */
+    int64_t sum_segments;     /* runs summed before they are added to c; 0: all */
     const int64_t* a_segment; /* offset of each run in a */
     int64_t b_depth, b_vector;
     int64_t c_row, c_vector;

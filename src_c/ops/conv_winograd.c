@@ -1,17 +1,22 @@
 /* Winograd convolutions of stride 1: forward and the gradient of the input.
  *
- * Blocks of tiles go through two parallel steps:
+ * Blocks of tiles go through two steps:
  *   1. strips of tiles x channel blocks: pack the pixels, transform; V[point][channel block][tile]
  *   2. panels of results x parts of the tiles: per point a matrix product of V with the transformed
  *      weights, chunk by chunk of channels; then the inverse transform, bias, activation, unpack.
- * V is shared by all threads and stays in their L2 caches. Large weights are transformed within
- * step 2, one panel and chunk at a time, rather than written to memory; small or prepacked ones are
- * read. A tile's sums are ordered by the channels alone, so no split changes a result. */
+ * Where the transformed weights fit the L2 cache beside V, a thread takes a block through both
+ * steps alone, and V never leaves its cache. Else V is shared by all threads, so that each panel of
+ * weights is read for many tiles. Large weights are transformed within step 2, one panel and chunk
+ * at a time, rather than written to memory; small or prepacked ones are read. A tile's sums are
+ * ordered by the channels alone, so no split changes a result. */
 #include "conv_winograd.h"
 
 enum {
     SLAB_BYTES = 12 << 10,    /* pixels that a strip packs, times the outputs of a tile */
-    TILES_BYTES = 5 << 19,    /* of V, a thread */
+    TILES_BYTES = 5 << 19,    /* of V, a thread, where it is shared */
+    OWN_BYTES = 3 << 19,      /* and where it is not */
+    WEIGHTS_OWN = 5 << 19,    /* transformed weights beside it */
+    OWN_TASKS = 4,            /* blocks of a thread, at least */
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
     WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
@@ -26,6 +31,7 @@ typedef struct {
     int64_t strips_of_block;                           /* strips whose tiles V holds */
     int64_t tiles_most;                                /* tiles of such a block, at most */
     int on_the_way;                                    /* weights are transformed in step 2 */
+    int is_private;                                    /* a thread takes a block alone */
     int64_t group;                                     /* panels of a task of step 2 */
     char* weights;                                     /* transformed, unless on the way */
     int64_t first_strip, end_strip, first_tile, tiles; /* the current block */
@@ -34,12 +40,10 @@ typedef struct {
     char* points; /* V */
 } winograd_job;
 
-static fc_status transform_tiles(void* context, int64_t index) {
-    const winograd_job* job = context;
+/* Step 1: index is a strip of the block and a channel block. */
+static void transform_strip(const winograd_job* job, int64_t index, char* slab) {
     const fc_winograd* w = &job->w;
     const int64_t vector = w->lanes * w->element;
-    char* slab = fc_workspace(FC_SLOT_TASK, (size_t)fc_winograd_slab_bytes(&job->strips, vector));
-    if (!slab) return FC_ERROR_MEMORY;
     const int64_t block = index % job->blocks, strip_index = job->first_strip + index / job->blocks;
     const fc_strip strip = fc_strip_at(&job->strips, strip_index);
     const int64_t tile = fc_tiles_before(&job->strips, strip_index) - job->first_tile;
@@ -47,7 +51,6 @@ static fc_status transform_tiles(void* context, int64_t index) {
     fc_tile_strip(&job->tiler, &strip, w->source_channel + channel,
                   fc_min(w->lanes, w->depth - channel), slab,
                   job->points + (block * job->tiles + tile) * vector);
-    return FC_OK;
 }
 
 /* Scratch of a task of step 2. */
@@ -86,6 +89,7 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
     fc_gemm_panel gemm = {.a_row = lanes,
                           .a_depth = 1,
                           .depth = lanes,
+                          .sum_segments = fc_winograd_sum(w) / lanes,
                           .a_segment = segment,
                           .b_depth = 2 * lanes,
                           .b_vector = lanes,
@@ -93,13 +97,13 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
                           .c_vector = lanes};
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         gemm.accumulate = chunk > 0;
-        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * fc_winograd_chunk(w) / lanes);
+        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * WINOGRAD_CHUNK / lanes);
         const char* weights = s->weights;
         for (int64_t i = 0; i < panels && job->on_the_way; i++)
             fc_winograd_pack_panel(w, panel + i, chunk, s->filters, s->weights + i * panel_bytes);
         for (int64_t point = 0; point < WINOGRAD_POINTS; point++) {
             const int64_t at = point * job->tiler.plane +
-                               (chunk * fc_winograd_chunk(w) / lanes * job->tiles + first) * lanes;
+                               (chunk * WINOGRAD_CHUNK / lanes * job->tiles + first) * lanes;
             for (int64_t i = 0; i < panels; i++) {
                 if (!job->on_the_way)
                     weights = job->weights + ((panel + i) * chunks + chunk) * panel_bytes;
@@ -150,16 +154,26 @@ static void store_strip(const winograd_job* job, const product_scratch* s, const
                     s->slab);
 }
 
-static fc_status multiply_tiles(void* context, int64_t index) {
-    const winograd_job* job = context;
+static int64_t transforms_of(const winograd_job* job) {
+    return (job->end_strip - job->first_strip) * job->blocks;
+}
+
+static int64_t products_of(const winograd_job* job) {
+    return fc_ceil_div(fc_winograd_panels(&job->w), job->group) * job->parts;
+}
+
+static int64_t slab_bytes(const winograd_job* job) {
+    return fc_winograd_slab_bytes(&job->strips, job->w.lanes * job->w.element);
+}
+
+/* Step 2: index is a group of panels and a part of the block's tiles. */
+static void multiply_part(const winograd_job* job, int64_t index, char* memory) {
     const fc_winograd* w = &job->w;
     const int64_t part = index % job->parts, panel = index / job->parts * job->group;
     const int64_t first = job->first_strip + part * job->part_strips;
     const int64_t end = fc_min(first + job->part_strips, job->end_strip);
     const int64_t begin = fc_tiles_before(&job->strips, first);
     const int64_t tiles = fc_tiles_before(&job->strips, end) - begin;
-    char* memory = fc_workspace(FC_SLOT_TASK, layout_products(job, tiles, NULL).bytes);
-    if (!memory) return FC_ERROR_MEMORY;
     const product_scratch s = layout_products(job, tiles, memory);
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
     multiply(job, &s, panel, panels, begin - job->first_tile, tiles);
@@ -172,7 +186,27 @@ static fc_status multiply_tiles(void* context, int64_t index) {
                             s.sums + i * (int64_t)s.panel_bytes +
                                 (tile * 2 + n) * w->lanes * w->element);
             }
-    return FC_OK;
+}
+
+/* Scratch of either step, for parts of the given length. */
+static size_t task_bytes(const winograd_job* job) {
+    const int64_t tiles =
+        fc_min(job->part_strips * job->strips.rows * job->strips.columns, job->tiles_most);
+    return (size_t)fc_max(slab_bytes(job), (int64_t)layout_products(job, tiles, NULL).bytes);
+}
+
+static fc_status transform_task(void* context, int64_t index) {
+    const winograd_job* job = context;
+    char* slab = fc_workspace(FC_SLOT_TASK, task_bytes(job));
+    if (slab) transform_strip(job, index, slab);
+    return slab ? FC_OK : FC_ERROR_MEMORY;
+}
+
+static fc_status multiply_task(void* context, int64_t index) {
+    const winograd_job* job = context;
+    char* memory = fc_workspace(FC_SLOT_TASK, task_bytes(job));
+    if (memory) multiply_part(job, index, memory);
+    return memory ? FC_OK : FC_ERROR_MEMORY;
 }
 
 static fc_status pack_weights(void* context, int64_t index) {
@@ -217,15 +251,17 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t vector = w->lanes * w->element;
     const int64_t size[2] = {w->target.height, w->target.width};
     job.blocks = fc_ceil_div(w->depth, w->lanes);
-    const int64_t tile_bytes = WINOGRAD_POINTS * job.blocks * vector;
-    int64_t most = fc_max(1, TILES_BYTES / tile_bytes);
+    const int64_t tile_bytes = WINOGRAD_POINTS * job.blocks * vector, all = tiles_of(w);
+    const int64_t all_panels = packed_bytes(w);
+    job.is_private = all_panels <= WEIGHTS_OWN;
+    int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
+    if (job.is_private) most = fc_min(most, fc_ceil_div(all, OWN_TASKS * threads));
     /* a strip holds no more tiles than a thread's share of V */
     const int64_t slab = fc_min(SLAB_BYTES, most * vector) * w->shape->tile * w->shape->tile;
     job.strips = fc_strips_of(w->shape, w->target.batch, size, slab, vector);
-    most *= threads;
+    if (!job.is_private) most *= threads;
     const int64_t panels = fc_winograd_panels(w);
-    const int64_t all_panels = packed_bytes(w);
-    const int64_t uses = fc_ceil_div(tiles_of(w), most);
+    const int64_t uses = fc_ceil_div(all, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
@@ -255,8 +291,36 @@ static int64_t points_bytes(const winograd_job* job) {
            job->w.element;
 }
 
+/* Both steps of a block. */
+static fc_status run_own_block(void* context, int64_t block) {
+    winograd_job job = *(const winograd_job*)context;
+    const size_t points = fc_align((size_t)points_bytes(&job));
+    job.points = fc_workspace(FC_SLOT_TASK, points + task_bytes(&job));
+    if (!job.points) return FC_ERROR_MEMORY;
+    start_block(&job, block);
+    for (int64_t i = 0; i < transforms_of(&job); i++) transform_strip(&job, i, job.points + points);
+    for (int64_t i = 0; i < products_of(&job); i++) multiply_part(&job, i, job.points + points);
+    return FC_OK;
+}
+
+static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
+    const fc_winograd* w = &job->w;
+    job->points = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(job));
+    if (!job->points) return FC_ERROR_MEMORY;
+    fc_status status = FC_OK;
+    for (int64_t i = 0; i < blocks && status == FC_OK; i++) {
+        start_block(job, i);
+        const double elements = (double)(job->tiles * job->blocks * w->lanes) * WINOGRAD_POINTS;
+        status = fc_parallel_for(transforms_of(job), elements * WINOGRAD_MOVE, transform_task, job);
+        if (status == FC_OK)
+            status = fc_parallel_for(products_of(job), work_of(w, job->tiles), multiply_task, job);
+    }
+    return status;
+}
+
 static fc_status run(const fc_winograd* w, const char* packed) {
-    winograd_job job = plan_job(w, packed, fc_threads_for(work_of(w, tiles_of(w))));
+    const double work = work_of(w, tiles_of(w));
+    winograd_job job = plan_job(w, packed, fc_threads_for(work));
     fc_status status = FC_OK;
     if (!packed && !job.on_the_way) {
         job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)packed_bytes(w));
@@ -266,20 +330,10 @@ static fc_status run(const fc_winograd* w, const char* packed) {
             fc_parallel_for(panels, (double)packed_bytes(w) / (double)w->element * WINOGRAD_MOVE,
                             pack_weights, &job);
     }
-    job.points = fc_workspace(FC_SLOT_SHARED, (size_t)points_bytes(&job));
-    if (!job.points) return FC_ERROR_MEMORY;
-    const int64_t count = fc_ceil_div(job.strips.strips, job.strips_of_block);
-    const int64_t groups = fc_ceil_div(fc_winograd_panels(w), job.group);
-    for (int64_t i = 0; i < count && status == FC_OK; i++) {
-        start_block(&job, i);
-        const double elements = (double)(job.tiles * job.blocks * w->lanes) * WINOGRAD_POINTS;
-        status = fc_parallel_for((job.end_strip - job.first_strip) * job.blocks,
-                                 elements * WINOGRAD_MOVE, transform_tiles, &job);
-        if (status == FC_OK)
-            status =
-                fc_parallel_for(groups * job.parts, work_of(w, job.tiles), multiply_tiles, &job);
-    }
-    return status;
+    if (status != FC_OK) return status;
+    const int64_t blocks = fc_ceil_div(job.strips.strips, job.strips_of_block);
+    if (job.is_private) return fc_parallel_for(blocks, work, run_own_block, &job);
+    return run_shared_blocks(&job, blocks);
 }
 
 /* One group's problem, without pointers into arrays but for the images'; only its shape, NULL, if
@@ -377,9 +431,5 @@ int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int 
     if (!w.shape) return 0;
     const int threads = fc_get_num_threads();
     const winograd_job job = plan_job(&w, NULL, threads);
-    const int64_t tiles = fc_min(job.part_strips * job.strips.rows * job.strips.columns,
-                                 job.strips.of_image * conv->batch);
-    const int64_t slab = fc_winograd_slab_bytes(&job.strips, w.lanes * w.element);
-    return fc_max(slab, (int64_t)layout_products(&job, tiles, NULL).bytes) +
-           points_bytes(&job) / threads;
+    return (int64_t)task_bytes(&job) + points_bytes(&job) / (job.is_private ? 1 : threads);
 }

@@ -8,6 +8,7 @@
 enum {
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
     WINOGRAD_MOVE = 16,   /* FMAs that take as long as a transformed element, packing included */
+    WINOGRAD_CHUNK = 64,  /* channels of a panel of weights */
     WINOGRAD_PAD = 48,    /* elements between planes: keeps them off one another's cache sets */
 };
 
@@ -39,10 +40,10 @@ typedef struct {
     int relu;
 } fc_winograd;
 
-/* Transformed weights come in panels of 2 * lanes results and fc_winograd_chunk channels, laid out
+/* Transformed weights come in panels of 2 * lanes results and WINOGRAD_CHUNK channels, laid out
  * [point][channel][result] with zeros for channels past the last. */
 int64_t fc_winograd_panels(const fc_winograd* w); /* of results */
-int64_t fc_winograd_chunk(const fc_winograd* w);  /* channels of a partial sum */
+int64_t fc_winograd_sum(const fc_winograd* w);    /* channels of a partial sum */
 int64_t fc_winograd_chunks(const fc_winograd* w);
 int64_t fc_winograd_chunk_depth(const fc_winograd* w);  /* channels of a panel, whole vectors */
 int64_t fc_winograd_panel_plane(const fc_winograd* w);  /* elements from a point to the next */

@@ -7,20 +7,20 @@ int64_t fc_winograd_panels(const fc_winograd* w) {
     return fc_ceil_div(w->results, 2 * w->lanes);
 }
 
-/* The transforms enlarge the error of a sum; summing chunks of channels as a tree brings it back to
- * that of a direct sum. Few channels average less out, so their chunks are shorter, but for 5x5
- * kernels: they have terms enough. */
-int64_t fc_winograd_chunk(const fc_winograd* w) {
-    if (w->dtype == FC_FLOAT64 || w->depth >= 256 || w->shape->taps > 9) return 64;
-    return fc_max(w->lanes, w->depth >= 128 ? 32 : 16);
+/* The transforms enlarge the error of a sum; adding up sums of few channels as a tree brings it
+ * back to that of a direct sum. Few channels average less out, so their sums are shorter, but for
+ * 5x5 kernels: they have terms enough. */
+int64_t fc_winograd_sum(const fc_winograd* w) {
+    if (w->dtype == FC_FLOAT64 || w->depth >= 256 || w->shape->taps > 9) return WINOGRAD_CHUNK;
+    return w->depth >= 128 ? 32 : 16;
 }
 
 int64_t fc_winograd_chunks(const fc_winograd* w) {
-    return fc_ceil_div(w->depth, fc_winograd_chunk(w));
+    return fc_ceil_div(w->depth, WINOGRAD_CHUNK);
 }
 
 int64_t fc_winograd_chunk_depth(const fc_winograd* w) {
-    return fc_ceil_div(fc_min(w->depth, fc_winograd_chunk(w)), w->lanes) * w->lanes;
+    return fc_ceil_div(fc_min(w->depth, WINOGRAD_CHUNK), w->lanes) * w->lanes;
 }
 
 int64_t fc_winograd_panel_plane(const fc_winograd* w) {
@@ -32,7 +32,7 @@ int64_t fc_winograd_panel_bytes(const fc_winograd* w) {
 }
 
 int64_t fc_winograd_filter_bytes(const fc_winograd* w) {
-    return fc_min(w->depth, fc_winograd_chunk(w)) * w->shape->taps * w->lanes * w->element;
+    return fc_min(w->depth, WINOGRAD_CHUNK) * w->shape->taps * w->lanes * w->element;
 }
 
 int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel) {
@@ -60,8 +60,8 @@ void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, 
                             char* packed) {
     const int64_t lanes = w->lanes, vector = lanes * w->element;
     const int64_t padded = fc_winograd_chunk_depth(w), plane = fc_winograd_panel_plane(w);
-    const int64_t channel = chunk * fc_winograd_chunk(w);
-    const int64_t channels = fc_min(fc_winograd_chunk(w), w->depth - channel);
+    const int64_t channel = chunk * WINOGRAD_CHUNK;
+    const int64_t channels = fc_min(WINOGRAD_CHUNK, w->depth - channel);
     const int64_t taps = w->shape->taps, side = w->shape->reach + 1;
     const int sign = w->rotated ? -1 : 1;
     const fc_squares squares = {.items = channels,
