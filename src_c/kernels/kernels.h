@@ -44,6 +44,12 @@ typedef struct {
                 */
 } fc_lanes;
 
+/* Rows of pixels on their way into pixels of several rows: `pieces` rows `pitch` elements apart,
+ * `size` elements of each a pixel, one after another, then zeros, `pixel` elements in all. */
+typedef struct {
+    int64_t pixels, size, pieces, pitch, pixel;
+} fc_fold;
+
 /* One panel of a matrix product: what gemm_ukernel.inc needs to find its operands, in elements. */
 typedef struct {
     int64_t a_row, a_depth;   /* by rows: a_depth is 1; by columns: a_row is 1 */
@@ -90,13 +96,18 @@ typedef struct {
     int64_t items;
     int64_t in_item, in_row, in_column;
     int64_t out_item, out_row, out_column;
+    /* Taps (down, across) that there are, where a phase of a strided kernel has fewer than the
+     * transform: winograd_weight takes the others for zeros, winograd_grad_weight drops them. */
+    int64_t tap_first[2], tap_end[2];
     int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
 
 /* Winograd's F(m x m, r x r) over 6x6 inputs. */
 typedef enum {
-    FC_WINOGRAD_4_3, /* 4x4 outputs, 3x3 weights */
+    FC_WINOGRAD_5_2, /* 5x5 outputs, 2x2 weights */
+    FC_WINOGRAD_4_3,
+    FC_WINOGRAD_3_4,
     FC_WINOGRAD_2_5,
     FC_WINOGRAD_MEMBERS,
 } fc_winograd_member;
@@ -206,6 +217,9 @@ typedef struct {
      */
     void (*pack_lanes)(const fc_lanes* lanes, int64_t room, const void* image, void* blocked);
     void (*unpack_lanes)(const fc_lanes* lanes, const void* blocked, const void* bias, void* image);
+
+    /* reads and writes up to a vector past the end of either side */
+    void (*fold_pixels)(const fc_fold* fold, const void* rows, void* folded);
 
     fc_squares_kernel winograd_input; /* of all members */
     fc_squares_kernel winograd_output[FC_WINOGRAD_MEMBERS], winograd_weight[FC_WINOGRAD_MEMBERS];

@@ -1,14 +1,15 @@
-/* Winograd convolutions of stride 1: forward and the gradient of the input.
+/* Winograd convolutions: forward and the gradient of the input.
  *
  * Blocks of tiles go through two steps:
- *   1. strips of tiles x channel blocks: pack the pixels, transform; V[point][channel block][tile]
+ *   1. strips of tiles x blocks of channels: pack the pixels, transform; V[point][vector of
+ *      terms][tile]
  *   2. panels of results x parts of the tiles: per point a matrix product of V with the transformed
- *      weights, chunk by chunk of channels; then the inverse transform, bias, activation, unpack.
+ *      weights, chunk by chunk of terms; then the inverse transform, bias, activation, unpack.
  * Where the transformed weights fit the L2 cache beside V, a thread takes a block through both
  * steps alone, and V never leaves its cache. Else V is shared by all threads, so that each panel of
  * weights is read for many tiles. Large weights are transformed within step 2, one panel and chunk
  * at a time, rather than written to memory; small or prepacked ones are read. A tile's sums are
- * ordered by the channels alone, so no split changes a result. */
+ * ordered by the terms alone, so no split changes a result. */
 #include "conv_winograd.h"
 
 enum {
@@ -27,30 +28,27 @@ enum {
 typedef struct {
     fc_winograd w;
     fc_strips strips;
-    int64_t blocks;                                    /* channel blocks of the source */
-    int64_t strips_of_block;                           /* strips whose tiles V holds */
-    int64_t tiles_most;                                /* tiles of such a block, at most */
-    int on_the_way;                                    /* weights are transformed in step 2 */
-    int is_private;                                    /* a thread takes a block alone */
-    int64_t group;                                     /* panels of a task of step 2 */
-    char* weights;                                     /* transformed, unless on the way */
+    int64_t units;           /* of a strip */
+    int64_t strips_of_block; /* strips whose tiles V holds */
+    int64_t tiles_most;      /* tiles of such a block, at most */
+    int on_the_way;          /* weights are transformed in step 2 */
+    int is_private;          /* a thread takes a block alone */
+    int64_t group;           /* panels of a task of step 2: those of whole blocks of channels */
+    char* weights;           /* transformed, unless on the way */
     int64_t first_strip, end_strip, first_tile, tiles; /* the current block */
     int64_t part_strips, parts;                        /* of the block */
     fc_tiler tiler;
     char* points; /* V */
 } winograd_job;
 
-/* Step 1: index is a strip of the block and a channel block. */
+/* Step 1: index is a strip of the block and a unit of its channels. */
 static void transform_strip(const winograd_job* job, int64_t index, char* slab) {
     const fc_winograd* w = &job->w;
-    const int64_t vector = w->lanes * w->element;
-    const int64_t block = index % job->blocks, strip_index = job->first_strip + index / job->blocks;
+    const int64_t strip_index = job->first_strip + index / job->units;
     const fc_strip strip = fc_strip_at(&job->strips, strip_index);
     const int64_t tile = fc_tiles_before(&job->strips, strip_index) - job->first_tile;
-    const int64_t channel = block * w->lanes;
-    fc_tile_strip(&job->tiler, &strip, w->source_channel + channel,
-                  fc_min(w->lanes, w->depth - channel), slab,
-                  job->points + (block * job->tiles + tile) * vector);
+    fc_tile_strip(&job->tiler, &strip, w->source_channel, index % job->units, slab,
+                  job->points + tile * w->lanes * w->element);
 }
 
 /* Scratch of a task of step 2. */
@@ -73,7 +71,7 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
     if (job->on_the_way) at += fc_align((size_t)fc_winograd_filter_bytes(w));
     s.slab = memory + at;
     const int64_t tile = w->shape->tile;
-    at += (size_t)((job->strips.rows * job->strips.columns * tile + 1) * tile * vector);
+    at += (size_t)((job->strips.rows * job->strips.columns * tile + 1) * tile * w->phases * vector);
     s.bytes = fc_align(at);
     return s;
 }
@@ -82,14 +80,14 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
 static void multiply(const winograd_job* job, const product_scratch* s, int64_t panel,
                      int64_t panels, int64_t first, int64_t tiles) {
     const fc_winograd* w = &job->w;
-    const int64_t lanes = w->lanes, depth = fc_winograd_chunk_depth(w);
+    const int64_t lanes = w->lanes, chunk_blocks = fc_winograd_chunk_blocks(w);
     const int64_t chunks = fc_winograd_chunks(w), panel_bytes = fc_winograd_panel_bytes(w);
     int64_t segment[64];
-    for (int64_t i = 0; i < depth / lanes; i++) segment[i] = i * job->tiles * lanes;
+    for (int64_t i = 0; i < chunk_blocks; i++) segment[i] = i * job->tiles * lanes;
     fc_gemm_panel gemm = {.a_row = lanes,
                           .a_depth = 1,
-                          .depth = lanes,
-                          .sum_segments = fc_winograd_sum(w) / lanes,
+                          .depth = w->terms.block,
+                          .sum_segments = fc_winograd_sum_blocks(w),
                           .a_segment = segment,
                           .b_depth = 2 * lanes,
                           .b_vector = lanes,
@@ -97,13 +95,13 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
                           .c_vector = lanes};
     for (int64_t chunk = 0; chunk < chunks; chunk++) {
         gemm.accumulate = chunk > 0;
-        gemm.segments = fc_min(depth / lanes, job->blocks - chunk * WINOGRAD_CHUNK / lanes);
+        gemm.segments = fc_min(chunk_blocks, w->terms.blocks - chunk * chunk_blocks);
         const char* weights = s->weights;
         for (int64_t i = 0; i < panels && job->on_the_way; i++)
             fc_winograd_pack_panel(w, panel + i, chunk, s->filters, s->weights + i * panel_bytes);
         for (int64_t point = 0; point < WINOGRAD_POINTS; point++) {
-            const int64_t at = point * job->tiler.plane +
-                               (chunk * WINOGRAD_CHUNK / lanes * job->tiles + first) * lanes;
+            const int64_t at =
+                point * job->tiler.plane + (chunk * chunk_blocks * job->tiles + first) * lanes;
             for (int64_t i = 0; i < panels; i++) {
                 if (!job->on_the_way)
                     weights = job->weights + ((panel + i) * chunks + chunk) * panel_bytes;
@@ -119,51 +117,12 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
     }
 }
 
-/* One strip and one vector of results: inverse transform into the slab, unpack. Tiles are taken
- * from right to left, so that what the last one writes past its row's end is overwritten by its
- * owner. */
-static void store_strip(const winograd_job* job, const product_scratch* s, const fc_strip* strip,
-                        int64_t result, const char* sums) {
-    const fc_winograd* w = &job->w;
-    const int64_t lanes = w->lanes, vector = lanes * w->element;
-    const int64_t tile = w->shape->tile;
-    const int64_t row = strip->row * tile, column = strip->column * tile;
-    const int64_t width = fc_min(strip->columns * tile, w->target.width - column);
-    const fc_squares squares = {.items = strip->columns,
-                                .in_item = -2 * lanes,
-                                .in_row = 6 * s->plane,
-                                .in_column = s->plane,
-                                .out_item = -tile * lanes,
-                                .out_row = width * lanes,
-                                .out_column = lanes};
-    for (int64_t i = 0; i < strip->rows; i++) {
-        const int64_t last = strip->columns - 1;
-        w->kernels->winograd_output[w->shape->member](
-            &squares, sums + (i * strip->columns + last) * 2 * vector,
-            s->slab + (i * tile * width + last * tile) * vector);
-    }
-    const fc_block block = {.image = strip->image,
-                            .channel = w->target_channel + result,
-                            .channels = fc_min(lanes, w->results - result),
-                            .row = row,
-                            .column = column,
-                            .rows = fc_min(strip->rows * tile, w->target.height - row),
-                            .columns = width,
-                            .pitch = width};
-    fc_unpack_block(&w->target, &block, w->bias ? w->bias + result * w->element : NULL, w->relu,
-                    s->slab);
-}
-
 static int64_t transforms_of(const winograd_job* job) {
-    return (job->end_strip - job->first_strip) * job->blocks;
+    return (job->end_strip - job->first_strip) * job->units;
 }
 
 static int64_t products_of(const winograd_job* job) {
     return fc_ceil_div(fc_winograd_panels(&job->w), job->group) * job->parts;
-}
-
-static int64_t slab_bytes(const winograd_job* job) {
-    return fc_winograd_slab_bytes(&job->strips, job->w.lanes * job->w.element);
 }
 
 /* Step 2: index is a group of panels and a part of the block's tiles. */
@@ -177,22 +136,24 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
     const product_scratch s = layout_products(job, tiles, memory);
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
     multiply(job, &s, panel, panels, begin - job->first_tile, tiles);
-    for (int64_t i = 0; i < panels; i++)
-        for (int n = 0; n < fc_winograd_panel_vectors(w, panel + i); n++)
-            for (int64_t strip = first; strip < end; strip++) {
-                const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
-                const fc_strip at = fc_strip_at(&job->strips, strip);
-                store_strip(job, &s, &at, (2 * (panel + i) + n) * w->lanes,
-                            s.sums + i * (int64_t)s.panel_bytes +
-                                (tile * 2 + n) * w->lanes * w->element);
-            }
+    for (int64_t strip = first; strip < end; strip++) {
+        const fc_strip at = fc_strip_at(&job->strips, strip);
+        const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
+        const fc_products products = {.data = s.sums + tile * 2 * w->lanes * w->element,
+                                      .plane = s.plane,
+                                      .panel_bytes = (int64_t)s.panel_bytes,
+                                      .panel = panel,
+                                      .panels = panels};
+        fc_store_strip(w, &at, &products, s.slab);
+    }
 }
 
-/* Scratch of either step, for parts of the given length. */
+/* Scratch of either step, for the longest part. */
 static size_t task_bytes(const winograd_job* job) {
     const int64_t tiles =
         fc_min(job->part_strips * job->strips.rows * job->strips.columns, job->tiles_most);
-    return (size_t)fc_max(slab_bytes(job), (int64_t)layout_products(job, tiles, NULL).bytes);
+    return (size_t)fc_max(fc_tiler_slab_bytes(&job->tiler, &job->strips),
+                          (int64_t)layout_products(job, tiles, NULL).bytes);
 }
 
 static fc_status transform_task(void* context, int64_t index) {
@@ -220,48 +181,43 @@ static fc_status pack_weights(void* context, int64_t index) {
     return FC_OK;
 }
 
-static int64_t packed_bytes(const fc_winograd* w) {
-    return fc_winograd_panels(w) * fc_winograd_chunks(w) * fc_winograd_panel_bytes(w);
-}
-
 static void set_weight(fc_winograd* w, const fc_conv2d* conv, int64_t group, const void* weight) {
-    const int64_t filters = w->depth * w->results * w->shape->taps;
+    const int64_t filters = w->terms.channels * w->results * w->kernel[0] * w->kernel[1];
     w->weight = (const char*)weight + group * filters * w->element;
     w->weight_room = (conv->groups - group) * filters;
 }
 
-static int64_t tiles_of(const fc_winograd* w) {
-    const int64_t tile = w->shape->tile;
-    return w->target.batch * fc_ceil_div(w->target.height, tile) *
-           fc_ceil_div(w->target.width, tile);
+static double terms_of(const fc_winograd* w) {
+    return (double)(w->terms.blocks * w->terms.block);
 }
 
 static double work_of(const fc_winograd* w, int64_t tiles) {
-    return (double)tiles * WINOGRAD_POINTS * (double)w->depth * (double)w->results;
+    return (double)(tiles * w->results * w->phases) * WINOGRAD_POINTS * terms_of(w);
 }
 
 static winograd_job plan_job(const fc_winograd* w, const char* packed, int threads) {
     winograd_job job = {.w = *w,
+                        .units = fc_tiler_units(&w->terms),
                         .weights = (char*)packed,
                         .tiler = {.image = w->source,
+                                  .terms = w->terms,
                                   .padding = {w->padding[0], w->padding[1]},
                                   .reach = w->shape->reach,
                                   .transform = w->kernels->winograd_input,
                                   .tile = w->lanes}};
     const int64_t vector = w->lanes * w->element;
-    const int64_t size[2] = {w->target.height, w->target.width};
-    job.blocks = fc_ceil_div(w->depth, w->lanes);
-    const int64_t tile_bytes = WINOGRAD_POINTS * job.blocks * vector, all = tiles_of(w);
-    const int64_t all_panels = packed_bytes(w);
+    const int64_t panels = fc_winograd_panels(w), all_panels = fc_winograd_packed_bytes(w);
+    const int64_t tile_bytes = WINOGRAD_POINTS * w->terms.blocks * vector;
+    const int64_t tiles = fc_winograd_tiles(w);
     job.is_private = all_panels <= WEIGHTS_OWN;
     int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
-    if (job.is_private) most = fc_min(most, fc_ceil_div(all, OWN_TASKS * threads));
+    if (job.is_private) most = fc_min(most, fc_ceil_div(tiles, OWN_TASKS * threads));
     /* a strip holds no more tiles than a thread's share of V */
-    const int64_t slab = fc_min(SLAB_BYTES, most * vector) * w->shape->tile * w->shape->tile;
-    job.strips = fc_strips_of(w->shape, w->target.batch, size, slab, vector);
+    const int64_t pixel = fc_max(w->terms.pixel, w->phases * w->lanes) * w->element;
+    const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
+    job.strips = fc_strips_of(w->shape, w->target.batch, w->size, slab, pixel);
     if (!job.is_private) most *= threads;
-    const int64_t panels = fc_winograd_panels(w);
-    const int64_t uses = fc_ceil_div(all, most);
+    const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
@@ -270,8 +226,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t strips = fc_max(1, most / of_strip);
     job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
     job.tiles_most = job.strips_of_block * of_strip;
-    job.group = 1;
-    if (panels >= 4 * threads) job.group = 2;
+    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
     job.part_strips = job.strips_of_block;
     if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / of_strip);
     return job;
@@ -283,12 +238,14 @@ static void start_block(winograd_job* job, int64_t block) {
     job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
     job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
     job->parts = fc_ceil_div(job->end_strip - job->first_strip, job->part_strips);
-    job->tiler.plane = job->blocks * job->tiles * job->w.lanes + WINOGRAD_PAD;
+    job->tiler.block = job->tiles * job->w.lanes;
+    job->tiler.plane = job->w.terms.blocks * job->tiler.block + WINOGRAD_PAD;
 }
 
 static int64_t points_bytes(const winograd_job* job) {
-    return WINOGRAD_POINTS * (job->blocks * job->tiles_most * job->w.lanes + WINOGRAD_PAD) *
-           job->w.element;
+    const fc_winograd* w = &job->w;
+    return WINOGRAD_POINTS * (w->terms.blocks * job->tiles_most * w->lanes + WINOGRAD_PAD) *
+           w->element;
 }
 
 /* Both steps of a block. */
@@ -310,7 +267,7 @@ static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
     fc_status status = FC_OK;
     for (int64_t i = 0; i < blocks && status == FC_OK; i++) {
         start_block(job, i);
-        const double elements = (double)(job->tiles * job->blocks * w->lanes) * WINOGRAD_POINTS;
+        const double elements = (double)job->tiles * terms_of(w) * WINOGRAD_POINTS;
         status = fc_parallel_for(transforms_of(job), elements * WINOGRAD_MOVE, transform_task, job);
         if (status == FC_OK)
             status = fc_parallel_for(products_of(job), work_of(w, job->tiles), multiply_task, job);
@@ -319,49 +276,20 @@ static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
 }
 
 static fc_status run(const fc_winograd* w, const char* packed) {
-    const double work = work_of(w, tiles_of(w));
+    const double work = work_of(w, fc_winograd_tiles(w));
     winograd_job job = plan_job(w, packed, fc_threads_for(work));
-    fc_status status = FC_OK;
     if (!packed && !job.on_the_way) {
-        job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)packed_bytes(w));
+        const int64_t bytes = fc_winograd_packed_bytes(w);
+        job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)bytes);
         if (!job.weights) return FC_ERROR_MEMORY;
         const int64_t panels = fc_winograd_panels(w) * fc_winograd_chunks(w);
-        status =
-            fc_parallel_for(panels, (double)packed_bytes(w) / (double)w->element * WINOGRAD_MOVE,
-                            pack_weights, &job);
+        const fc_status status = fc_parallel_for(
+            panels, (double)bytes / (double)w->element * WINOGRAD_MOVE, pack_weights, &job);
+        if (status != FC_OK) return status;
     }
-    if (status != FC_OK) return status;
     const int64_t blocks = fc_ceil_div(job.strips.strips, job.strips_of_block);
     if (job.is_private) return fc_parallel_for(blocks, work, run_own_block, &job);
     return run_shared_blocks(&job, blocks);
-}
-
-/* One group's problem, without pointers into arrays but for the images'; only its shape, NULL, if
- * no member of the family can do it. */
-static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) {
-    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
-    if (!shape) return (fc_winograd){.shape = NULL};
-    const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
-    fc_winograd w = {
-        .shape = shape,
-        .dtype = dtype,
-        .kernels = fc_kernels_for(dtype),
-        .element = (int64_t)fc_dtype_size(dtype),
-        .depth = gradient ? out : in,
-        .results = gradient ? in : out,
-        .result_stride = gradient ? shape->taps : in * shape->taps,
-        .depth_stride = gradient ? in * shape->taps : shape->taps,
-        .rotated = gradient,
-    };
-    w.lanes = w.kernels->lanes;
-    for (int axis = 0; axis < 2; axis++)
-        w.padding[axis] = gradient ? shape->reach - conv->padding[axis] : conv->padding[axis];
-    w.source = w.target = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
-                                      conv->channels_last);
-    const fc_image outputs = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                         conv->out_size, conv->channels_last);
-    *(gradient ? &w.source : &w.target) = outputs;
-    return w;
 }
 
 static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2d_weight* weight,
@@ -369,12 +297,12 @@ static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2
     if (!w.shape) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
-        w.source_channel = group * w.depth;
+        w.source_channel = group * w.terms.channels;
         w.target_channel = group * w.results;
         w.bias = bias ? (const char*)bias + w.target_channel * w.element : NULL;
         const char* packed = weight->packed;
         if (packed)
-            packed += group * packed_bytes(&w);
+            packed += group * fc_winograd_packed_bytes(&w);
         else
             set_weight(&w, conv, group, weight->weight);
         status = run(&w, packed);
@@ -386,7 +314,7 @@ static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2
 fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                      const fc_conv2d_weight* weight, const void* bias, int relu,
                                      void* output) {
-    fc_winograd w = problem_of(conv, dtype, 0);
+    fc_winograd w = fc_winograd_of(conv, dtype, 0);
     w.source.data = (char*)input;
     w.target.data = output;
     w.relu = relu;
@@ -396,26 +324,26 @@ fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype, cons
 fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                         const void* grad_output, const fc_conv2d_weight* weight,
                                         void* grad_input) {
-    fc_winograd w = problem_of(conv, dtype, 1);
+    fc_winograd w = fc_winograd_of(conv, dtype, 1);
     w.source.data = (char*)grad_output;
     w.target.data = grad_input;
     return run_groups(conv, w, weight, NULL);
 }
 
 int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int pass) {
-    const fc_winograd w = problem_of(conv, dtype, pass);
-    return w.shape ? conv->groups * packed_bytes(&w) : 0;
+    const fc_winograd w = fc_winograd_of(conv, dtype, pass);
+    return w.shape ? conv->groups * fc_winograd_packed_bytes(&w) : 0;
 }
 
 fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int pass,
                                          const void* weight, void* packed) {
-    const fc_winograd w = problem_of(conv, dtype, pass);
+    const fc_winograd w = fc_winograd_of(conv, dtype, pass);
     if (!w.shape) return FC_ERROR_ARGUMENT;
     fc_status status = FC_OK;
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         winograd_job job = {.w = w};
         set_weight(&job.w, conv, group, weight);
-        const int64_t bytes = packed_bytes(&job.w);
+        const int64_t bytes = fc_winograd_packed_bytes(&job.w);
         job.weights = (char*)packed + group * bytes;
         status = fc_parallel_for(fc_winograd_panels(&job.w) * fc_winograd_chunks(&job.w),
                                  (double)bytes / (double)job.w.element * WINOGRAD_MOVE,
@@ -427,7 +355,7 @@ fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, 
 
 int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     if (pass == 2) return fc_winograd_grad_weight_workspace(conv, dtype);
-    const fc_winograd w = problem_of(conv, dtype, pass);
+    const fc_winograd w = fc_winograd_of(conv, dtype, pass);
     if (!w.shape) return 0;
     const int threads = fc_get_num_threads();
     const winograd_job job = plan_job(&w, NULL, threads);

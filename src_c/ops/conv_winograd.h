@@ -1,5 +1,9 @@
-/* Winograd's F(4x4, 3x3) and F(2x2, 5x5) on tiles: what the forward pass, the gradients and weight
- * packing share. Both read 6x6 inputs a tile and form 36 products. */
+/* Winograd's F(m x m, r x r), m + r = 7, on tiles: what the forward pass, the gradients and weight
+ * packing share. All members read 6x6 inputs a tile and form 36 products.
+ *
+ * A convolution with stride s and k taps is one with stride 1 and r = ceil(k / s) taps over s * s
+ * times the channels: phase (a, b) of the padded image is x[s i + a, s j + b], and its weights are
+ * w[s p + a, s q + b], zero beyond the kernel. */
 #ifndef FASTCONV_CONV_WINOGRAD_H
 #define FASTCONV_CONV_WINOGRAD_H
 
@@ -7,22 +11,50 @@
 
 enum {
     WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
+    WINOGRAD_STRIDE = 4,  /* at most: scratch grows with its square */
     WINOGRAD_MOVE = 16,   /* FMAs that take as long as a transformed element, packing included */
-    WINOGRAD_CHUNK = 64,  /* channels of a panel of weights */
     WINOGRAD_PAD = 48,    /* elements between planes: keeps them off one another's cache sets */
 };
 
 typedef struct {
     fc_winograd_member member;
     int64_t tile;  /* outputs of a tile along an axis */
-    int64_t reach; /* further inputs that it reads: one less than the kernel's side */
-    int64_t taps;  /* of a kernel: its side squared */
+    int64_t reach; /* further inputs that it reads: one less than the taps of a phase */
 } fc_winograd_shape;
 
-/* NULL unless it is a 3x3 or 5x5 convolution with stride 1 and dilation 1. */
+/* NULL unless it has dilation 1, strides up to WINOGRAD_STRIDE and 2 to 5 taps a phase, the same
+ * number along both axes. */
 const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv);
 
-/* target = a convolution of source with stride 1, for one group of channels. */
+/* The channels and phases over which a product sums, a vector of them at a time. Where channels are
+ * many, a vector holds channels of one phase, and the phases of a block of channels follow one
+ * another. Few channels are folded: all phases of a pixel, [down][across][channel], lie side by
+ * side, cut evenly into vectors. A vector's last lanes may be idle. */
+typedef struct {
+    int64_t channels; /* of a group */
+    int64_t stride[2], phases;
+    int folded;
+    int64_t run;    /* channels of one phase in a row */
+    int64_t block;  /* terms of a vector */
+    int64_t blocks; /* vectors */
+    int64_t pixel;  /* elements of a pixel of a slab, its phases included */
+} fc_winograd_terms;
+
+fc_winograd_terms fc_winograd_terms_of(int64_t channels, int64_t lanes, const int64_t stride[2]);
+
+/* Terms [at, at + length) that are channels of one phase; `count` of them, from `channel` on, are
+ * the group's, the others idle. */
+typedef struct {
+    int64_t length, channel, count;
+    int64_t phase[2];
+} fc_winograd_run;
+fc_winograd_run fc_winograd_run_at(const fc_winograd_terms* terms, int64_t at, int64_t end);
+/* Taps of a phase along an axis. */
+static inline int64_t fc_winograd_phase_taps(int64_t kernel, int64_t stride, int64_t phase) {
+    return fc_ceil_div(kernel - phase, stride);
+}
+
+/* target = a convolution of source, for one group of channels. */
 typedef struct {
     const fc_winograd_shape* shape;
     fc_dtype dtype;
@@ -30,26 +62,46 @@ typedef struct {
     int64_t lanes, element;
     fc_image source, target;
     int64_t source_channel, target_channel; /* where the group's channels begin */
-    int64_t depth, results;                 /* channels of the group on either side */
+    fc_winograd_terms terms;                /* of the source */
     int64_t padding[2];                     /* before the source's first row and column */
+    int64_t results;                        /* channels of the group in the target */
+    int64_t stride[2], phases;              /* of the target: a gradient's; else 1 */
+    int64_t first[2];                       /* row and column of the first tile's phase (0, 0) */
+    int64_t size[2];                        /* rows and columns of a phase of the target */
     const char* weight;                     /* of the group */
     int64_t weight_room;                    /* elements from there on */
-    int64_t result_stride, depth_stride;    /* of a filter, in elements */
+    int64_t result_stride, channel_stride;  /* of a filter, in elements */
+    int64_t kernel[2];                      /* its size */
     int rotated;                            /* taps in reverse order */
     const char* bias;                       /* of the group, or NULL */
     int relu;
 } fc_winograd;
 
-/* Transformed weights come in panels of 2 * lanes results and WINOGRAD_CHUNK channels, laid out
- * [point][channel][result] with zeros for channels past the last. */
-int64_t fc_winograd_panels(const fc_winograd* w); /* of results */
-int64_t fc_winograd_sum(const fc_winograd* w);    /* channels of a partial sum */
+/* One group's problem, without pointers into arrays but for the images'; only its shape, NULL, if
+ * no member of the family can do it. */
+fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient);
+int64_t fc_winograd_tiles(const fc_winograd* w); /* of all images */
+
+/* Results come in panels of two vectors. A target with phases has those of a block of channels in
+ * panels of their own. */
+typedef struct {
+    int64_t channel;
+    int64_t phase[2];
+} fc_winograd_result;
+int64_t fc_winograd_block_panels(const fc_winograd* w); /* that belong together */
+int64_t fc_winograd_panels(const fc_winograd* w);
+int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel);
+fc_winograd_result fc_winograd_result_of(const fc_winograd* w, int64_t panel, int n);
+
+/* Transformed weights come in panels of results and chunks of terms, laid out [point][term][result]
+ * with zeros for terms past the last. */
+int64_t fc_winograd_chunk_blocks(const fc_winograd* w); /* vectors of terms of a panel */
+int64_t fc_winograd_sum_blocks(const fc_winograd* w);   /* and of a partial sum */
 int64_t fc_winograd_chunks(const fc_winograd* w);
-int64_t fc_winograd_chunk_depth(const fc_winograd* w);  /* channels of a panel, whole vectors */
 int64_t fc_winograd_panel_plane(const fc_winograd* w);  /* elements from a point to the next */
 int64_t fc_winograd_panel_bytes(const fc_winograd* w);  /* of one panel of one chunk */
+int64_t fc_winograd_packed_bytes(const fc_winograd* w); /* of all */
 int64_t fc_winograd_filter_bytes(const fc_winograd* w); /* scratch of fc_winograd_pack_panel */
-int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel);
 void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, char* filters,
                             char* packed);
 
@@ -69,24 +121,38 @@ typedef struct {
 
 /* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
 fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                       int64_t bytes, int64_t vector_bytes);
+                       int64_t bytes, int64_t pixel_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 
-/* The way of a strip from an image to transformed tiles: point p of tile t goes to
- * points + p * plane + t * tile (elements). */
+/* The way of a strip from an image to transformed tiles: point p of tile t of vector b of terms
+ * goes to points + p * plane + b * block + t * tile (elements). */
 typedef struct {
     fc_image image;
+    fc_winograd_terms terms;
     int64_t padding[2]; /* before the image's first row and column */
     int64_t reach;      /* pixels that a tile reads beyond its own */
     fc_squares_kernel transform;
-    int64_t plane, tile;
+    int64_t plane, block, tile;
 } fc_tiler;
 
-/* One block of up to `lanes` channels from `channel` on; slab is scratch. */
-void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t channels,
+/* The units of a strip that are packed at once: a block of channels with all its phases, or all
+ * that is folded. */
+int64_t fc_tiler_units(const fc_winograd_terms* terms);
+int64_t fc_tiler_slab_bytes(const fc_tiler* tiler, const fc_strips* s);
+/* One unit of a group whose channels begin at `channel`; slab is scratch. */
+void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t unit,
                    char* slab, char* points);
-int64_t fc_winograd_slab_bytes(const fc_strips* s, int64_t vector_bytes);
+
+/* The way back: point p of tile t of panel `panel` + i is at data + (p * plane + t * 2 * lanes)
+ * elements + i * panel_bytes, its two vectors side by side. */
+typedef struct {
+    const char* data;
+    int64_t plane, panel_bytes;
+    int64_t panel, panels;
+} fc_products;
+void fc_store_strip(const fc_winograd* w, const fc_strip* strip, const fc_products* products,
+                    char* slab);
 
 /* Scratch of a thread for the gradient of the weights, its share of what all read included. */
 int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);

@@ -1,11 +1,12 @@
-/* The gradient of 3x3 and 5x5 weights by Winograd:
+/* The gradient of weights by Winograd:
  *
  *   grad_weight = Gt [ sum over tiles of (A grad_output At) * (Bt input B) ] G
  *
- * Quarters of at most SIDE channels on either side go through blocks of tiles. For each block
- *   1. both sides' tiles are transformed: V[point][channel block][tile][lane] and
+ * Quarters of at most SIDE channels (of the input: channels times phases of the stride) on either
+ * side go through blocks of tiles. For each block
+ *   1. both sides' tiles are transformed: V[point][vector of terms][tile][lane] and
  *      D[point][panel][tile][2 lanes];
- *   2. panels of results x groups of channel blocks: per point the product V D over the tiles, then
+ *   2. panels of results x groups of V's vectors: per point the product V D over the tiles, then
  *      the small transform, added to what the blocks before gave.
  * A weight belongs to one task of every block, and blocks follow from the geometry alone: no sum
  * depends on the number of threads. In the end the weights are brought to OIHW.
@@ -18,13 +19,13 @@
 #include "conv_winograd.h"
 
 enum {
-    SIDE = 256,             /* channels of a quarter */
+    SIDE = 256,             /* terms or results of a quarter */
     TILES_BYTES = 3 << 20,  /* of V and D */
     TILES_MOST = 192,       /* of a block */
     SLAB_BYTES = 128 << 10, /* pixels that a strip packs */
-    BLOCKS_OF_TASK = 4,     /* channel blocks of a task of step 2 */
+    BLOCKS_OF_TASK = 4,     /* vectors of V of a task of step 2 */
     SLICES = 8,             /* of the blocks, where each has its own sums */
-    SLICE_SIDE = 128,       /* up to so many channels on either side */
+    SLICE_SIDE = 128,       /* up to so many terms and results */
     SLICE_BYTES = 5 << 18,  /* of V and D of a slice: private, so they should fit L2 */
 };
 
@@ -33,14 +34,15 @@ typedef struct {
     fc_dtype dtype;
     const fc_kernels_of_type* kernels;
     int64_t lanes, element;
+    int64_t kernel[2];
     int64_t in_channels, out_channels; /* of a group */
     int64_t in_first, out_first;       /* of the current quarter, within the group */
-    int64_t in_blocks, out_panels;     /* of the quarter */
+    int64_t out_panels;                /* of the quarter */
     int64_t in_quarter, out_quarter;   /* its channels */
     int64_t in_group, out_group;       /* where the group's channels begin in the images */
     fc_strips strips;
     int64_t strips_of_block, first_strip, end_strip, first_tile, tiles;
-    int64_t task_blocks; /* channel blocks of a task of step 2 */
+    int64_t task_blocks; /* vectors of V of a task of step 2 */
     fc_tiler input, grad_output;
     char *v, *d;
     int64_t points;      /* bytes of both, at most */
@@ -51,8 +53,8 @@ typedef struct {
     char* grad_weight; /* of the group */
 } weight_job;
 
-static int64_t quarter(int64_t channels) {
-    return fc_ceil_div(channels, fc_ceil_div(channels, SIDE));
+static int64_t taps_of(const weight_job* job) {
+    return job->kernel[0] * job->kernel[1];
 }
 
 static int64_t vectors_of(const weight_job* job, int64_t panel) {
@@ -60,36 +62,65 @@ static int64_t vectors_of(const weight_job* job, int64_t panel) {
     return first + job->lanes < job->out_first + job->out_quarter ? 2 : 1;
 }
 
-/* Step 1: index is a strip and a vector of channels of either side. */
+/* Step 1: index is a strip and a unit of channels of either side. */
 static void transform_strip(const weight_job* job, int64_t index, char* slab) {
-    const int64_t lanes = job->lanes, vector = lanes * job->element;
-    const int64_t out_blocks = fc_ceil_div(job->out_quarter, lanes);
-    const int64_t both = job->in_blocks + out_blocks;
-    int64_t block = index % both;
-    const int64_t number = job->first_strip + index / both;
+    const int64_t vector = job->lanes * job->element;
+    const int64_t in_units = fc_tiler_units(&job->input.terms);
+    const int64_t both = in_units + fc_tiler_units(&job->grad_output.terms);
+    const int64_t unit = index % both - in_units, number = job->first_strip + index / both;
     const fc_strip strip = fc_strip_at(&job->strips, number);
     const int64_t tile = fc_tiles_before(&job->strips, number) - job->first_tile;
-    if (block < job->in_blocks) {
-        fc_tile_strip(&job->input, &strip, job->in_group + job->in_first + block * lanes,
-                      fc_min(lanes, job->in_quarter - block * lanes), slab,
-                      job->v + (block * job->tiles + tile) * vector);
+    if (unit < 0) {
+        fc_tile_strip(&job->input, &strip, job->in_group + job->in_first, unit + in_units, slab,
+                      job->v + tile * vector);
         return;
     }
-    block -= job->in_blocks;
-    fc_tile_strip(&job->grad_output, &strip, job->out_group + job->out_first + block * lanes,
-                  fc_min(lanes, job->out_quarter - block * lanes), slab,
-                  job->d + ((block / 2 * job->tiles + tile) * 2 + block % 2) * vector);
+    /* D has two vectors a tile: a panel is two units */
+    fc_tile_strip(&job->grad_output, &strip, job->out_group + job->out_first, unit, slab,
+                  job->d + ((unit / 2 * job->tiles + tile) * 2 + unit % 2) * vector);
 }
 
-/* Step 2: index is a panel of results and a group of channel blocks. */
+/* Products of V's vectors [first, first + blocks) and a panel of results, through the small
+ * transform, to their taps. */
+static void store_sums(const weight_job* job, int64_t panel, int64_t first, int64_t blocks,
+                       int64_t plane, const char* products) {
+    const fc_winograd_terms* terms = &job->input.terms;
+    const int64_t lanes = job->lanes, vector = lanes * job->element, taps = taps_of(job);
+    fc_squares squares = {.in_item = 2 * lanes,
+                          .in_row = 6 * plane,
+                          .in_column = plane,
+                          .out_item = taps * lanes,
+                          .out_row = terms->stride[0] * job->kernel[1] * lanes,
+                          .out_column = terms->stride[1] * lanes,
+                          .accumulate = !job->first_block};
+    const int64_t begin = first * terms->block, end = begin + blocks * terms->block;
+    for (int64_t at = begin; at < end; at += squares.items) {
+        const fc_winograd_run run = fc_winograd_run_at(terms, at, end);
+        const int64_t tap = run.phase[0] * job->kernel[1] + run.phase[1];
+        for (int axis = 0; axis < 2; axis++)
+            squares.tap_end[axis] =
+                fc_winograd_phase_taps(job->kernel[axis], terms->stride[axis], run.phase[axis]);
+        squares.items = run.count;
+        for (int n = 0; n < vectors_of(job, panel); n++) {
+            const int64_t row = job->out_first / lanes + 2 * panel + n;
+            const int64_t channel = row * job->in_channels + job->in_first + run.channel;
+            job->kernels->winograd_grad_weight[job->shape->member](
+                &squares, products + ((at - begin) * 2 + n) * vector,
+                job->sums + (channel * taps + tap) * vector);
+        }
+        squares.items = run.length;
+    }
+}
+
+/* Step 2: index is a panel of results and a group of V's vectors. */
 static void multiply_panel(const weight_job* job, int64_t index, char* products) {
-    const int64_t lanes = job->lanes, vector = lanes * job->element;
-    const int64_t groups = fc_ceil_div(job->in_blocks, job->task_blocks);
+    const fc_winograd_terms* terms = &job->input.terms;
+    const int64_t lanes = job->lanes;
+    const int64_t groups = fc_ceil_div(terms->blocks, job->task_blocks);
     const int64_t panel = index / groups, first = index % groups * job->task_blocks;
-    const int64_t blocks = fc_min(job->task_blocks, job->in_blocks - first);
-    const int64_t plane = blocks * lanes * 2 * lanes + WINOGRAD_PAD;
+    const int64_t blocks = fc_min(job->task_blocks, terms->blocks - first);
+    const int64_t plane = blocks * terms->block * 2 * lanes + WINOGRAD_PAD;
     const int vectors = (int)vectors_of(job, panel);
-    const int64_t taps = job->shape->taps;
     const int64_t start = 0;
     const fc_gemm_panel gemm = {.a_row = 1,
                                 .a_depth = lanes,
@@ -103,39 +134,27 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
     for (int64_t point = 0; point < WINOGRAD_POINTS; point++)
         for (int64_t b = 0; b < blocks; b++)
             job->kernels->gemm_by_columns(
-                &gemm, lanes, vectors,
+                &gemm, terms->block, vectors,
                 job->v +
                     (point * job->input.plane + (first + b) * job->tiles * lanes) * job->element,
                 job->d + (point * job->grad_output.plane + panel * job->tiles * 2 * lanes) *
                              job->element,
-                products + (point * plane + b * lanes * 2 * lanes) * job->element);
-    const fc_squares squares = {.items = fc_min(blocks * lanes, job->in_quarter - first * lanes),
-                                .in_item = 2 * lanes,
-                                .in_row = 6 * plane,
-                                .in_column = plane,
-                                .out_item = taps * lanes,
-                                .out_row = (job->shape->reach + 1) * lanes,
-                                .out_column = lanes,
-                                .accumulate = !job->first_block};
-    for (int n = 0; n < vectors; n++) {
-        const int64_t row = job->out_first / lanes + 2 * panel + n;
-        const int64_t channel = row * job->in_channels + job->in_first + first * lanes;
-        job->kernels->winograd_grad_weight[job->shape->member](&squares, products + n * vector,
-                                                               job->sums + channel * taps * vector);
-    }
+                products + (point * plane + b * terms->block * 2 * lanes) * job->element);
+    store_sums(job, panel, first, blocks, plane, products);
 }
 
 static int64_t transforms_of(const weight_job* job) {
     return (job->end_strip - job->first_strip) *
-           (job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes));
+           (fc_tiler_units(&job->input.terms) + fc_tiler_units(&job->grad_output.terms));
 }
 
 static int64_t panels_of(const weight_job* job) {
-    return job->out_panels * fc_ceil_div(job->in_blocks, job->task_blocks);
+    return job->out_panels * fc_ceil_div(job->input.terms.blocks, job->task_blocks);
 }
 
 static int64_t task_bytes(const weight_job* job) {
-    const int64_t slab = fc_winograd_slab_bytes(&job->strips, job->lanes * job->element);
+    const int64_t slab = fc_max(fc_tiler_slab_bytes(&job->input, &job->strips),
+                                fc_tiler_slab_bytes(&job->grad_output, &job->strips));
     const int64_t plane = BLOCKS_OF_TASK * job->lanes * 2 * job->lanes + WINOGRAD_PAD;
     return (int64_t)fc_align((size_t)fc_max(slab, WINOGRAD_POINTS * plane * job->element));
 }
@@ -156,7 +175,7 @@ static fc_status multiply_task(void* context, int64_t index) {
 
 static fc_status store_weights(void* context, int64_t index) {
     const weight_job* job = context;
-    const int64_t run = job->in_channels * job->shape->taps;
+    const int64_t run = job->in_channels * taps_of(job);
     const fc_lanes lanes = {.rows = fc_min(job->lanes, job->out_channels - index * job->lanes),
                             .columns = run,
                             .row_stride = run,
@@ -166,14 +185,57 @@ static fc_status store_weights(void* context, int64_t index) {
     return FC_OK;
 }
 
+/* Elements of V and D of a tile, for a whole quarter. */
+static int64_t tile_elements(const weight_job* job) {
+    return WINOGRAD_POINTS * (job->input.terms.blocks * job->lanes + job->out_quarter);
+}
+
 static int64_t points_bytes(const weight_job* job) {
     const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
-    return WINOGRAD_POINTS * job->element *
-           (tiles * (job->in_quarter + job->out_quarter) + 2 * WINOGRAD_PAD);
+    return (tiles * tile_elements(job) + 2 * WINOGRAD_PAD * WINOGRAD_POINTS) * job->element;
 }
 
 static int64_t blocks_of(const weight_job* job) {
     return fc_ceil_div(job->strips.strips, job->strips_of_block);
+}
+
+/* The terms of `channels` channels of the group, the whole or a quarter: in the group's blocks. */
+static void set_terms(fc_winograd_terms* terms, int64_t channels) {
+    terms->channels = channels;
+    if (!terms->folded) terms->blocks = fc_ceil_div(channels, terms->run) * terms->phases;
+}
+
+static int64_t quarter(int64_t channels, int64_t multiple, int64_t most) {
+    const int64_t units = fc_ceil_div(channels, multiple);
+    return fc_ceil_div(units, fc_ceil_div(units * multiple, fc_max(multiple, most))) * multiple;
+}
+
+/* Quarters begin at whole blocks and panels, so that each vector of either side has one owner. */
+static void plan_quarters(weight_job* job, const fc_conv2d* conv) {
+    static const int64_t one[2] = {1, 1};
+    fc_winograd_terms* terms = &job->input.terms;
+    *terms = fc_winograd_terms_of(job->in_channels, job->lanes, conv->stride);
+    job->in_quarter = terms->folded ? job->in_channels
+                                    : quarter(job->in_channels, terms->run, SIDE / terms->phases);
+    set_terms(terms, job->in_quarter);
+    job->out_quarter = quarter(job->out_channels, 2 * job->lanes, SIDE);
+    job->grad_output.terms = fc_winograd_terms_of(job->out_quarter, job->lanes, one);
+}
+
+static void plan_blocks(weight_job* job, int64_t batch, const int64_t size[2]) {
+    const int64_t of_tile = tile_elements(job) * job->element;
+    const int is_sliced =
+        job->input.terms.blocks * job->lanes <= SLICE_SIDE && job->out_quarter <= SLICE_SIDE;
+    const int64_t bytes = is_sliced ? SLICE_BYTES : TILES_BYTES;
+    const int64_t most = fc_max(1, fc_min(TILES_MOST, bytes / of_tile));
+    const int64_t pixel = fc_max(job->input.terms.pixel, job->lanes) * job->element;
+    const int64_t tile = job->shape->tile;
+    const int64_t slab = fc_min(SLAB_BYTES, most * tile * tile * pixel);
+    job->strips = fc_strips_of(job->shape, batch, size, slab, pixel);
+    const int64_t strips = fc_max(1, most / (job->strips.rows * job->strips.columns));
+    job->strips_of_block = fc_ceil_div(job->strips.strips, fc_ceil_div(job->strips.strips, strips));
+    if (is_sliced) job->slices = fc_min(SLICES, blocks_of(job));
+    job->points = points_bytes(job);
 }
 
 static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv, fc_dtype dtype) {
@@ -182,6 +244,7 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
         .dtype = dtype,
         .kernels = fc_kernels_for(dtype),
         .element = (int64_t)fc_dtype_size(dtype),
+        .kernel = {conv->kernel_size[0], conv->kernel_size[1]},
         .in_channels = conv->in_channels / conv->groups,
         .out_channels = conv->out_channels / conv->groups,
         .input = {.image = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
@@ -196,21 +259,9 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
     job.input.tile = job.lanes;
     job.grad_output.transform = job.kernels->winograd_grad_output[shape->member];
     job.grad_output.tile = 2 * job.lanes;
-    const int64_t vector = job.lanes * job.element;
-    /* quarters begin at whole panels, so that each vector of results has one owner */
-    job.in_quarter = fc_ceil_div(quarter(job.in_channels), job.lanes) * job.lanes;
-    job.out_quarter = fc_ceil_div(quarter(job.out_channels), 2 * job.lanes) * 2 * job.lanes;
-    const int64_t of_tile = WINOGRAD_POINTS * (job.in_quarter + job.out_quarter) * job.element;
-    const int is_sliced = job.in_quarter <= SLICE_SIDE && job.out_quarter <= SLICE_SIDE;
-    const int64_t bytes = is_sliced ? SLICE_BYTES : TILES_BYTES;
-    const int64_t most = fc_max(1, fc_min(TILES_MOST, bytes / of_tile));
-    const int64_t slab = fc_min(SLAB_BYTES, most * shape->tile * shape->tile * vector);
-    job.strips = fc_strips_of(shape, conv->batch, conv->out_size, slab, vector);
-    const int64_t strips = fc_max(1, most / (job.strips.rows * job.strips.columns));
-    job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
-    if (is_sliced) job.slices = fc_min(SLICES, blocks_of(&job));
-    job.points = points_bytes(&job);
-    job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * shape->taps *
+    plan_quarters(&job, conv);
+    plan_blocks(&job, conv->batch, conv->out_size);
+    job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * taps_of(&job) *
                       job.lanes * job.element;
     return job;
 }
@@ -220,7 +271,8 @@ static void start_block(weight_job* job, int64_t block) {
     job->end_strip = fc_min(job->first_strip + job->strips_of_block, job->strips.strips);
     job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
     job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
-    job->input.plane = job->in_blocks * job->tiles * job->lanes + WINOGRAD_PAD;
+    job->input.block = job->tiles * job->lanes;
+    job->input.plane = job->input.terms.blocks * job->input.block + WINOGRAD_PAD;
     job->grad_output.plane = job->out_panels * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
     job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
 }
@@ -247,25 +299,26 @@ static fc_status run_block(weight_job* job, int64_t block) {
     start_block(job, block);
     job->first_block = block == 0;
     const double points = (double)(job->tiles * job->lanes) * WINOGRAD_POINTS;
-    const int64_t both = job->in_blocks + fc_ceil_div(job->out_quarter, job->lanes);
+    const int64_t in_blocks = job->input.terms.blocks;
+    const int64_t both = in_blocks + job->grad_output.terms.blocks;
     const fc_status status = fc_parallel_for(
         transforms_of(job), points * (double)both * WINOGRAD_MOVE, transform_task, job);
     if (status != FC_OK) return status;
-    return fc_parallel_for(panels_of(job),
-                           points * (double)job->in_blocks * (double)job->out_quarter,
+    return fc_parallel_for(panels_of(job), points * (double)in_blocks * (double)job->out_quarter,
                            multiply_task, job);
 }
 
 static fc_status run_quarter(weight_job* job) {
-    job->in_blocks = fc_ceil_div(job->in_quarter, job->lanes);
+    set_terms(&job->input.terms, job->in_quarter);
+    set_terms(&job->grad_output.terms, job->out_quarter);
     job->out_panels = fc_ceil_div(job->out_quarter, 2 * job->lanes);
     job->task_blocks = BLOCKS_OF_TASK;
     if (job->slices)
-        return fc_parallel_for(job->slices,
-                               (double)(job->strips.of_image * job->input.image.batch) *
-                                   WINOGRAD_POINTS * (double)job->in_quarter *
-                                   (double)job->out_quarter,
-                               run_slice, job);
+        return fc_parallel_for(
+            job->slices,
+            (double)(job->strips.of_image * job->input.image.batch) * WINOGRAD_POINTS *
+                (double)(job->input.terms.blocks * job->lanes) * (double)job->out_quarter,
+            run_slice, job);
     while (job->task_blocks > 1 && panels_of(job) < 2 * fc_get_num_threads()) job->task_blocks /= 2;
     fc_status status = FC_OK;
     for (int64_t i = 0; i < blocks_of(job) && status == FC_OK; i++) status = run_block(job, i);
@@ -306,7 +359,7 @@ fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, 
     if (!job.slices) job.v = fc_workspace(FC_SLOT_SHARED, (size_t)job.points);
     job.sums = fc_workspace(FC_SLOT_WEIGHTS, (size_t)sums_bytes(&job));
     fc_status status = (job.slices || job.v) && job.sums ? FC_OK : FC_ERROR_MEMORY;
-    const int64_t filters = job.in_channels * job.out_channels * shape->taps;
+    const int64_t filters = job.in_channels * job.out_channels * taps_of(&job);
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         job.in_group = group * job.in_channels;
         job.out_group = group * job.out_channels;

@@ -1,28 +1,12 @@
 /* Tiles of Winograd convolutions: strips, and the way from an image to transformed tiles. */
 #include "conv_winograd.h"
 
-static const fc_winograd_shape shapes[FC_WINOGRAD_MEMBERS] = {
-    {.member = FC_WINOGRAD_4_3, .tile = 4, .reach = 2, .taps = 9},
-    {.member = FC_WINOGRAD_2_5, .tile = 2, .reach = 4, .taps = 25},
-};
-
-const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv) {
-    for (int i = 0; i < FC_WINOGRAD_MEMBERS; i++) {
-        int fits = 1;
-        for (int axis = 0; axis < 2; axis++)
-            fits &= conv->kernel_size[axis] == shapes[i].reach + 1 && conv->stride[axis] == 1 &&
-                    conv->dilation[axis] == 1;
-        if (fits) return &shapes[i];
-    }
-    return NULL;
-}
-
 fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                       int64_t bytes, int64_t vector_bytes) {
+                       int64_t bytes, int64_t pixel_bytes) {
     const int64_t tile = shape->tile, reach = shape->reach;
     fc_strips s = {.shape = shape,
                    .tiles = {fc_ceil_div(size[0], tile), fc_ceil_div(size[1], tile)}};
-    const int64_t pixels = bytes / vector_bytes;
+    const int64_t pixels = bytes / pixel_bytes;
     int64_t columns = fc_max(1, (pixels / (tile + reach) - reach) / tile);
     s.per_image[1] = fc_ceil_div(s.tiles[1], columns);
     s.columns = fc_ceil_div(s.tiles[1], s.per_image[1]);
@@ -53,33 +37,85 @@ int64_t fc_tiles_before(const fc_strips* s, int64_t index) {
            strip.rows * fc_min(strip.column, s->tiles[1]);
 }
 
-int64_t fc_winograd_slab_bytes(const fc_strips* s, int64_t vector_bytes) {
-    const int64_t tile = s->shape->tile, reach = s->shape->reach;
-    return (s->rows * tile + reach) * (s->columns * tile + reach) * vector_bytes;
+int64_t fc_tiler_units(const fc_winograd_terms* terms) {
+    return terms->folded ? 1 : terms->blocks / terms->phases;
 }
 
-void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t channels,
+/* Elements of a slab of `rows` x `columns` tiles; behind one of folded pixels lies a row of them as
+ * it comes from the image. Both have a vector of slack. */
+static int64_t slab_elements(const fc_tiler* tiler, int64_t tile, int64_t rows, int64_t columns) {
+    const int64_t width = columns * tile + tiler->reach;
+    return (rows * tile + tiler->reach) * width * tiler->terms.pixel +
+           (tiler->terms.folded ? tiler->image.kernels->lanes : 0);
+}
+
+int64_t fc_tiler_slab_bytes(const fc_tiler* tiler, const fc_strips* s) {
+    const int64_t lanes = tiler->image.kernels->lanes, tile = s->shape->tile;
+    int64_t elements = slab_elements(tiler, tile, s->rows, s->columns);
+    if (tiler->terms.folded)
+        elements += (s->columns * tile + tiler->reach) * tiler->terms.pixel + lanes;
+    return elements * tiler->image.element;
+}
+
+/* All phases of the strip's pixels side by side: s rows of dense pixels at a time. */
+static void fold_pixels(const fc_tiler* tiler, const fc_block* block, char* slab, char* rows) {
+    const fc_winograd_terms* terms = &tiler->terms;
+    const int64_t element = tiler->image.element, width = block->columns / terms->stride[1];
+    const fc_fold fold = {.pixels = width,
+                          .size = terms->stride[1] * terms->channels,
+                          .pieces = terms->stride[0],
+                          .pitch = block->columns * terms->channels,
+                          .pixel = terms->pixel};
+    fc_block part = *block;
+    part.rows = terms->stride[0];
+    for (int64_t i = 0; i < block->rows / part.rows; i++) {
+        part.row = block->row + i * part.rows;
+        fc_pack_block(&tiler->image, &part, rows);
+        tiler->image.kernels->fold_pixels(&fold, rows, slab + i * width * terms->pixel * element);
+    }
+}
+
+void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t unit,
                    char* slab, char* points) {
     const fc_image* image = &tiler->image;
-    const int64_t lanes = image->kernels->lanes, vector = lanes * image->element;
-    const int64_t tile = strip->tile, pitch = strip->columns * tile + tiler->reach;
+    const fc_winograd_terms* terms = &tiler->terms;
+    const int64_t lanes = image->kernels->lanes, element = image->element, tile = strip->tile;
+    const int64_t rows = strip->rows * tile + tiler->reach;
+    const int64_t columns = strip->columns * tile + tiler->reach;
+    const int64_t down = terms->stride[0], across = terms->stride[1];
+    const int64_t first = unit * terms->run;
     const fc_block block = {.image = strip->image,
-                            .channel = channel,
-                            .channels = channels,
-                            .row = strip->row * tile - tiler->padding[0],
-                            .column = strip->column * tile - tiler->padding[1],
-                            .rows = strip->rows * tile + tiler->reach,
-                            .columns = pitch,
-                            .pitch = pitch};
-    fc_pack_block(image, &block, slab);
+                            .channel = channel + first,
+                            .channels = fc_min(terms->run, terms->channels - first),
+                            .row = strip->row * tile * down - tiler->padding[0],
+                            .column = strip->column * tile * across - tiler->padding[1],
+                            .rows = rows * down,
+                            .columns = columns * across,
+                            .pitch = columns * across,
+                            .dense = terms->folded};
+    if (terms->folded)
+        fold_pixels(tiler, &block, slab,
+                    slab + slab_elements(tiler, tile, strip->rows, strip->columns) * element);
+    else
+        fc_pack_block(image, &block, slab);
+    /* from one pixel of a phase to the next, down and across; and from a vector of terms to the
+     * next: another part of the pixel, or another of the pixels that share it */
+    const int64_t pixel = terms->folded ? terms->pixel : across * lanes;
+    const int64_t row = terms->folded ? columns * pixel : columns * down * pixel;
     const fc_squares squares = {.items = strip->columns,
-                                .in_item = tile * lanes,
-                                .in_row = pitch * lanes,
-                                .in_column = lanes,
+                                .in_item = tile * pixel,
+                                .in_row = row,
+                                .in_column = pixel,
                                 .out_item = tiler->tile,
                                 .out_row = 6 * tiler->plane,
                                 .out_column = tiler->plane};
-    for (int64_t i = 0; i < strip->rows; i++)
-        tiler->transform(&squares, slab + i * tile * pitch * vector,
-                         points + i * strip->columns * tiler->tile * image->element);
+    const int64_t vectors = terms->folded ? terms->blocks : terms->phases;
+    for (int64_t v = 0; v < vectors; v++) {
+        const int64_t from =
+            terms->folded ? v * terms->block : (v / across * columns * across + v % across) * lanes;
+        char* to = points + (unit * terms->phases + v) * tiler->block * element;
+        for (int64_t i = 0; i < strip->rows; i++)
+            tiler->transform(&squares, slab + (from + i * tile * row) * element,
+                             to + i * strip->columns * tiler->tile * element);
+    }
 }

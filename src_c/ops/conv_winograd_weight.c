@@ -1,82 +1,131 @@
-/* Transformed weights of Winograd convolutions, a panel of results and a chunk of channels at a
- * time: small enough to be made inside the L2 cache just before they are used. */
+/* Transformed weights of Winograd convolutions, a panel of results and a chunk of terms at a time:
+ * small enough to be made inside the L2 cache just before they are used. */
 #include "conv_winograd.h"
 #include <string.h>
 
-int64_t fc_winograd_panels(const fc_winograd* w) {
-    return fc_ceil_div(w->results, 2 * w->lanes);
+enum { CHUNK = 64 }; /* terms of a panel */
+
+int64_t fc_winograd_chunk_blocks(const fc_winograd* w) {
+    return fc_min(w->terms.blocks, fc_max(1, CHUNK / w->lanes));
 }
 
-/* The transforms enlarge the error of a sum; adding up sums of few channels as a tree brings it
- * back to that of a direct sum. Few channels average less out, so their sums are shorter, but for
- * 5x5 kernels: they have terms enough. */
-int64_t fc_winograd_sum(const fc_winograd* w) {
-    if (w->dtype == FC_FLOAT64 || w->depth >= 256 || w->shape->taps > 9) return WINOGRAD_CHUNK;
-    return w->depth >= 128 ? 32 : 16;
+/* The transforms enlarge the error of a sum; adding up sums of few terms as a tree brings it back
+ * to that of a direct sum. Few terms average less out, so their sums are shorter, but for kernels
+ * of five taps a phase: they have terms enough. */
+int64_t fc_winograd_sum_blocks(const fc_winograd* w) {
+    const int64_t depth = w->terms.channels * w->terms.phases;
+    int64_t sum = depth >= 128 ? 32 : 16;
+    if (w->dtype == FC_FLOAT64 || depth >= 256 || w->shape->member == FC_WINOGRAD_2_5) sum = CHUNK;
+    return fc_max(1, sum / w->lanes);
 }
 
 int64_t fc_winograd_chunks(const fc_winograd* w) {
-    return fc_ceil_div(w->depth, WINOGRAD_CHUNK);
-}
-
-int64_t fc_winograd_chunk_depth(const fc_winograd* w) {
-    return fc_ceil_div(fc_min(w->depth, WINOGRAD_CHUNK), w->lanes) * w->lanes;
+    return fc_ceil_div(w->terms.blocks, fc_winograd_chunk_blocks(w));
 }
 
 int64_t fc_winograd_panel_plane(const fc_winograd* w) {
-    return fc_winograd_chunk_depth(w) * 2 * w->lanes + WINOGRAD_PAD;
+    return fc_winograd_chunk_blocks(w) * w->terms.block * 2 * w->lanes + WINOGRAD_PAD;
 }
 
 int64_t fc_winograd_panel_bytes(const fc_winograd* w) {
     return WINOGRAD_POINTS * fc_winograd_panel_plane(w) * w->element;
 }
 
-int64_t fc_winograd_filter_bytes(const fc_winograd* w) {
-    return fc_min(w->depth, WINOGRAD_CHUNK) * w->shape->taps * w->lanes * w->element;
+int64_t fc_winograd_packed_bytes(const fc_winograd* w) {
+    return fc_winograd_panels(w) * fc_winograd_chunks(w) * fc_winograd_panel_bytes(w);
 }
 
-int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel) {
-    return (2 * panel + 1) * w->lanes < w->results ? 2 : 1;
+int64_t fc_winograd_filter_bytes(const fc_winograd* w) {
+    return w->terms.run * w->kernel[0] * w->kernel[1] * w->lanes * w->element;
 }
 
 /* filters[channel][tap][lane] of one vector of results. */
 static void gather_filters(const fc_winograd* w, int64_t result, int64_t channel, int64_t channels,
                            char* filters) {
     const int64_t vector = w->lanes * w->element;
-    const int64_t taps = w->shape->taps;
-    const int adjacent = w->depth_stride == taps;
+    const int64_t taps = w->kernel[0] * w->kernel[1];
+    const int adjacent = w->channel_stride == taps;
     const fc_lanes lanes = {.rows = fc_min(w->lanes, w->results - result),
                             .columns = adjacent ? channels * taps : taps,
                             .row_stride = w->result_stride,
                             .column_stride = 1};
     for (int64_t c = 0; c < channels; c += adjacent ? channels : 1) {
-        const int64_t from = result * w->result_stride + (channel + c) * w->depth_stride;
+        const int64_t from = result * w->result_stride + (channel + c) * w->channel_stride;
         w->kernels->pack_lanes(&lanes, w->weight_room - from, w->weight + from * w->element,
                                filters + c * taps * vector);
     }
 }
 
+/* Transform `count` channels' weights of one phase, gathered in `filters`. */
+static void transform_phase(const fc_winograd* w, const int64_t phase[2], int64_t count,
+                            const char* filters, char* packed) {
+    const int64_t lanes = w->lanes, plane = fc_winograd_panel_plane(w);
+    const int64_t side = w->shape->reach + 1;
+    fc_squares squares = {.items = count,
+                          .in_item = w->kernel[0] * w->kernel[1] * lanes,
+                          .out_item = 2 * lanes,
+                          .out_row = 6 * plane,
+                          .out_column = plane};
+    int64_t step[2] = {w->kernel[1] * lanes, lanes}, from = 0;
+    for (int axis = 0; axis < 2; axis++) {
+        /* a convolution's phases are those of its terms, a gradient's those of its results */
+        const int64_t stride = w->rotated ? w->stride[axis] : w->terms.stride[axis];
+        const int64_t taps = fc_winograd_phase_taps(w->kernel[axis], stride, phase[axis]);
+        from += phase[axis] * step[axis];
+        step[axis] *= stride;
+        squares.tap_end[axis] = taps;
+        if (!w->rotated) continue;
+        from += (side - 1) * step[axis];
+        step[axis] = -step[axis];
+        squares.tap_first[axis] = side - taps;
+        squares.tap_end[axis] = side;
+    }
+    squares.in_row = step[0];
+    squares.in_column = step[1];
+    w->kernels->winograd_weight[w->shape->member](&squares, filters + from * w->element, packed);
+}
+
+/* Terms [first, end) of one vector of results. */
+static void pack_vector(const fc_winograd* w, fc_winograd_result result, int64_t first, int64_t end,
+                        char* filters, char* packed) {
+    const fc_winograd_terms* terms = &w->terms;
+    const int64_t item = w->kernel[0] * w->kernel[1] * w->lanes * w->element;
+    int64_t gathered = -1;
+    for (int64_t at = first; at < end;) {
+        const fc_winograd_run run = fc_winograd_run_at(terms, at, end);
+        const int64_t inside = run.channel % terms->run, channel = run.channel - inside;
+        if (run.count > 0 && gathered != channel) {
+            gather_filters(w, result.channel, channel,
+                           fc_min(terms->run, terms->channels - channel), filters);
+            gathered = channel;
+        }
+        if (run.count > 0)
+            transform_phase(w, w->rotated ? result.phase : run.phase, run.count,
+                            filters + inside * item,
+                            packed + (at - first) * 2 * w->lanes * w->element);
+        at += run.length;
+    }
+}
+
+/* Terms that hold no channel: at the end of what is folded, or of the last block's phases. */
+static void clear_idle(const fc_winograd* w, int64_t first, int64_t end, char* packed) {
+    const int64_t plane = fc_winograd_panel_plane(w), row = 2 * w->lanes * w->element;
+    for (int64_t at = first; at < end;) {
+        const fc_winograd_run run = fc_winograd_run_at(&w->terms, at, end);
+        char* to = packed + (at - first + run.count) * row;
+        for (int p = 0; p < WINOGRAD_POINTS && run.count < run.length; p++)
+            memset(to + p * plane * w->element, 0, (size_t)((run.length - run.count) * row));
+        at += run.length;
+    }
+}
+
 void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, char* filters,
                             char* packed) {
-    const int64_t lanes = w->lanes, vector = lanes * w->element;
-    const int64_t padded = fc_winograd_chunk_depth(w), plane = fc_winograd_panel_plane(w);
-    const int64_t channel = chunk * WINOGRAD_CHUNK;
-    const int64_t channels = fc_min(WINOGRAD_CHUNK, w->depth - channel);
-    const int64_t taps = w->shape->taps, side = w->shape->reach + 1;
-    const int sign = w->rotated ? -1 : 1;
-    const fc_squares squares = {.items = channels,
-                                .in_item = taps * lanes,
-                                .in_row = sign * side * lanes,
-                                .in_column = sign * lanes,
-                                .out_item = 2 * lanes,
-                                .out_row = 6 * plane,
-                                .out_column = plane};
-    for (int n = 0; n < fc_winograd_panel_vectors(w, panel); n++) {
-        gather_filters(w, (2 * panel + n) * lanes, channel, channels, filters);
-        w->kernels->winograd_weight[w->shape->member](
-            &squares, filters + (w->rotated ? taps - 1 : 0) * vector, packed + n * vector);
-    }
-    for (int p = 0; p < WINOGRAD_POINTS && channels < padded; p++)
-        memset(packed + (p * plane + channels * 2 * lanes) * w->element, 0,
-               (size_t)((padded - channels) * 2 * vector));
+    const int64_t terms = fc_winograd_chunk_blocks(w) * w->terms.block;
+    const int64_t first = chunk * terms;
+    const int64_t end = fc_min(first + terms, w->terms.blocks * w->terms.block);
+    for (int n = 0; n < fc_winograd_panel_vectors(w, panel); n++)
+        pack_vector(w, fc_winograd_result_of(w, panel, n), first, end, filters,
+                    packed + n * w->lanes * w->element);
+    clear_idle(w, first, end, packed);
 }

@@ -1,7 +1,7 @@
 """Winograd's F(4x4, 3x3) and F(2x2, 5x5): 36 products where direct sums have 144 and 100.
 
 Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with the points
-{0, +-3/4, +-3/2, infinity}, so that both read 6x6 inputs a tile, and channels summed in chunks of
+{0, +-11/16, +-3/2, infinity}, so that both read 6x6 inputs a tile, and channels summed in chunks of
 up to 64 (src_c/ops/conv_winograd.c). An infinity or a NaN in the input spreads over the outputs of
 the tiles that read it.
 
@@ -23,13 +23,16 @@ name = "winograd"
 #: Products of a tile; channels of a partial sum, at most.
 POINTS, CHUNK = 36, 64
 
-#: Outputs of a tile along an axis, by the kernel's side.
-TILE = {3: 4, 5: 2}
+#: Outputs of a tile along an axis, by the taps of a phase.
+TILE = {2: 5, 3: 4, 4: 3, 5: 2}
+
+#: Strides that the core does.
+LARGEST_STRIDE = 4
 
 #: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|. The weights' outer
 #: taps magnify most: a gradient of 5x5 weights, 4 terms a tile, needs many tiles.
 FEWEST_CHANNELS = 64
-FEWEST_TILES = {3: 32, 5: 768}
+FEWEST_TILES = {2: 32, 3: 32, 4: 768, 5: 768}
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.
@@ -37,7 +40,7 @@ LARGEST_PACKED = 16 << 20
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
-GROWTH = {3: 752.0, 5: 1532.0}
+GROWTH = {2: 358.0, 3: 583.0, 4: 858.0, 5: 1236.0}
 
 #: Roundings of the three transforms that a product or a sum meets, without FMA: two dimensions of
 #: 3 (input), 6 (weight, its divisor's own included) and 4 (output).
@@ -47,25 +50,39 @@ TRANSFORM_ROUNDINGS = 26
 def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     """Return why the algorithm can't do the problem, or None."""
     g = geometry
-    if g.kernel_height != g.kernel_width or g.kernel_height not in TILE:
-        return f"it needs a 3x3 or 5x5 kernel, not {g.kernel_height}x{g.kernel_width}"
-    if tuple(g.stride) != (1, 1) or tuple(g.dilation) != (1, 1):
-        return "it needs stride 1 and dilation 1"
+    if tuple(g.dilation) != (1, 1):
+        return "it needs dilation 1"
+    if max(g.stride) > LARGEST_STRIDE:
+        return f"it needs strides up to {LARGEST_STRIDE}, not {max(g.stride)}"
+    if _taps(g) not in TILE:
+        size = f"{g.kernel_height}x{g.kernel_width}"
+        strides = "x".join(map(str, g.stride))
+        return (
+            f"it needs 2 to 5 taps a phase of the stride, as many down as across: not a {size} "
+            f"kernel with stride {strides}"
+        )
     return None
 
 
+def _taps(geometry: Conv2dGeometry) -> int:
+    """Taps of a phase along an axis; 0 if the axes differ."""
+    g = geometry
+    down, across = -(-g.kernel_height // g.stride[0]), -(-g.kernel_width // g.stride[1])
+    return down if down == across else 0
+
+
 def _tiles(geometry: Conv2dGeometry, height: int, width: int) -> int:
-    tile = TILE[geometry.kernel_height]
+    tile = TILE[_taps(geometry)]
     return geometry.batch * -(-height // tile) * -(-width // tile)
 
 
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
     """Tell whether enough terms are summed for float32 errors below 4e-7 * sum |x| |w|."""
     g = geometry
-    if g.kernel_height not in TILE:
+    if _taps(g) not in TILE:
         return False
     if which == "grad_weight":
-        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES[g.kernel_height]
+        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES[_taps(g)]
     channels = g.in_channels if which == "forward" else g.out_channels
     return channels // g.groups >= FEWEST_CHANNELS
 
@@ -119,7 +136,7 @@ def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, 
     channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
     roundings = min(channels, CHUNK) + -(-channels // CHUNK) + TRANSFORM_ROUNDINGS
     return (
-        GROWTH[geometry.kernel_height] * roundings * float(np.finfo(dtype).eps) / 2,
+        GROWTH[_taps(geometry)] * roundings * float(np.finfo(dtype).eps) / 2,
         "sum over channels of (max |x| of a 6x6 tile) (max |w| of a filter)",
     )
 
