@@ -40,6 +40,23 @@ cdef extern from "fastconv.h" nogil:
     size_t fc_output_release_idle()
     void fc_output_fail_at(int64_t n)
 
+    ctypedef enum fc_layout:
+        FC_NCHW
+        FC_NHWC
+        FC_BLOCKED
+
+    int64_t fc_blocked_lanes(fc_dtype dtype)
+
+    ctypedef struct fc_images:
+        int64_t batch, channels
+        int64_t size[2]
+        fc_layout layout
+
+    fc_status fc_images_to_blocked(const fc_images* images, fc_dtype dtype, const void* plain,
+                                   void* blocked)
+    fc_status fc_images_from_blocked(const fc_images* images, fc_dtype dtype, const void* blocked,
+                                     void* plain)
+
     ctypedef struct fc_conv2d:
         int64_t batch, groups, in_channels, out_channels
         int64_t in_size[2]
@@ -48,7 +65,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t stride[2]
         int64_t dilation[2]
         int64_t padding[2]
-        int channels_last
+        fc_layout in_layout, out_layout
 
     fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                        const void* weight, const void* bias, int relu,
