@@ -122,26 +122,42 @@ static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
     }
 }
 
-/* Bias and activation of sums that are where they belong: all channels of a pixel at once, or the
- * vectors of blocked images in turn. */
+/* Bias and activation of sums that are where they belong, in NHWC images. */
 static void finish_tile(const implicit_job* job, const fc_block* block, int64_t channels,
                         const sums_place* sums) {
     const fc_implicit* p = job->problem;
-    const int64_t element = p->element, lanes = p->kernels->lanes;
+    const int64_t element = p->element;
     const int is_run = block->columns == p->target.width;
-    fc_gemm_finish finish = {.rows = block->columns * (is_run ? block->rows : 1),
-                             .columns = sums->vector == lanes ? channels : lanes,
-                             .tile_row = sums->col,
-                             .result_row = sums->col,
-                             .relu = job->relu};
+    const fc_gemm_finish finish = {.rows = block->columns * (is_run ? block->rows : 1),
+                                   .columns = channels,
+                                   .tile_row = sums->col,
+                                   .result_row = sums->col,
+                                   .column_bias =
+                                       job->bias ? job->bias + block->channel * element : NULL,
+                                   .relu = job->relu};
     char* image = sums->data + block->image * sums->image * element;
-    for (int64_t c = 0; c < channels; c += finish.columns) {
-        char* vector = image + c / lanes * sums->vector * element;
-        if (job->bias) finish.column_bias = job->bias + (block->channel + c) * element;
-        for (int64_t row = 0; row < (is_run ? 1 : block->rows); row++) {
-            char* at = vector + row * sums->row * element;
-            p->kernels->gemm_finish(&finish, at, NULL, at);
+    for (int64_t row = 0; row < (is_run ? 1 : block->rows); row++) {
+        char* at = image + row * sums->row * element;
+        p->kernels->gemm_finish(&finish, at, NULL, at);
+    }
+}
+
+/* The same, vector by vector, for sums in scratch and in blocked images, which are unpacked in
+ * place. */
+static void unpack_tile(const implicit_job* job, const fc_implicit_block* b, fc_block block,
+                        int64_t end, const sums_place* sums) {
+    const fc_implicit* p = job->problem;
+    const int64_t lanes = p->kernels->lanes;
+    const int needed = !job->plan.writes_target || job->bias || job->relu;
+    for (int64_t v = 0; v < p->kernels->gemm_nv && block.channel < end; v++) {
+        block.channels = fc_min(lanes, end - block.channel);
+        const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
+        for (int64_t i = 0; i < b->images && (needed || block.channels < lanes); i++) {
+            block.image = b->image + i;
+            fc_unpack_block(&p->target, &block, bias, job->relu,
+                            sums->data + (v * sums->vector + i * sums->image) * p->element);
         }
+        block.channel += lanes;
     }
 }
 
@@ -153,26 +169,16 @@ static void store_tile(const implicit_job* job, const fc_implicit_block* b, int6
     fc_block block = {.channel = b->group * p->results + result,
                       .row = b->row * p->rows.target_step,
                       .column = b->col * p->cols.target_step,
-                      .pitch = plan->out_cols};
+                      .pitch = plan->writes_target ? p->target.width : plan->out_cols};
     block.rows = fc_min(b->rows * p->rows.target_step, p->target.height - block.row);
     block.columns = fc_min(b->cols * p->cols.target_step, p->target.width - block.column);
-    if (plan->writes_target) {
-        const int64_t channels = fc_min(p->results - result, p->kernels->gemm_nv * lanes);
-        for (; block.image < b->images && (job->bias || job->relu); block.image++)
-            finish_tile(job, &block, channels, sums);
+    if (!plan->writes_target || p->target.layout == FC_BLOCKED) {
+        unpack_tile(job, b, block, (b->group + 1) * p->results, sums);
         return;
     }
-    const int64_t end = block.channel - result + p->results;
-    for (int64_t v = 0; v < p->kernels->gemm_nv && block.channel < end; v++) {
-        block.channels = fc_min(lanes, end - block.channel);
-        const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
-        for (int64_t i = 0; i < b->images; i++) {
-            block.image = b->image + i;
-            fc_unpack_block(&p->target, &block, bias, job->relu,
-                            sums->data + (v * sums->vector + i * sums->image) * p->element);
-        }
-        block.channel += lanes;
-    }
+    const int64_t channels = fc_min(p->results - result, p->kernels->gemm_nv * lanes);
+    for (; block.image < b->images && (job->bias || job->relu); block.image++)
+        finish_tile(job, &block, channels, sums);
 }
 
 static sums_place place_sums(const implicit_job* job, const fc_implicit_block* b, int64_t tile,

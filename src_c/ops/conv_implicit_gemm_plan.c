@@ -168,8 +168,10 @@ fc_implicit_plan fc_implicit_make_plan(const fc_implicit* p) {
     fc_implicit_plan plan = start_plan(p);
     plan.is_whole = is_whole(p);
     plan.reads_source = reads_source(p);
-    plan.writes_target =
-        p->target.layout != FC_NCHW && p->results % p->kernels->lanes == 0 && !plan.has_idle;
+    const int is_whole_vectors =
+        p->target.layout == FC_BLOCKED ||
+        (p->target.layout == FC_NHWC && p->results % p->kernels->lanes == 0);
+    plan.writes_target = is_whole_vectors && !plan.has_idle;
     if (plan.reads_source && p->source.layout == FC_NHWC) {
         plan.full = 0;
         plan.tail = p->reduced;
