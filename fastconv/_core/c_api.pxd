@@ -46,7 +46,8 @@ cdef extern from "fastconv.h" nogil:
     int64_t fc_blocked_lanes(fc_dtype dtype)
 
     ctypedef struct fc_images:
-        int64_t batch, channels, size[2]
+        int64_t batch, channels
+        int64_t size[2]
         fc_layout layout
 
     fc_status fc_images_to_blocked(const fc_images* images, fc_dtype dtype, const void* plain,
