@@ -57,8 +57,8 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_conv2d:
         int64_t batch, groups, in_channels, out_channels
-        int64_t in_size[2], kernel_size[2], out_size[2]
-        int64_t stride[2], dilation[2], padding[2]
+        int64_t[2] in_size, kernel_size, out_size
+        int64_t[2] stride, dilation, padding
         fc_layout in_layout, out_layout
 
     fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
