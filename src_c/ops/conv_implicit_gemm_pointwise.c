@@ -1,9 +1,10 @@
 /* 1x1 convolutions of planar images, forward and grad_input: lanes = pixels.
  *
- * Pixels of a plane are adjacent already, so nothing is transposed on either side: rows of the
- * weight (its columns, for grad_input) are broadcast from where they lie, and results are rows of
- * the output. A task copies the pixels of its block, a run of each channel's plane, so that the
- * products of all its results read them from the near cache. */
+ * Pixels of a plane are adjacent already, so images are transposed on neither side: rows of the
+ * weight are broadcast from where they lie (for grad_input it is transposed first, which takes a
+ * fraction of what walking down its columns costs), and results are rows of the output. A task
+ * copies the pixels of its block, a run of each channel's plane, so that the products of all its
+ * results read them from the near cache. */
 #include "conv_implicit_gemm.h"
 #include <string.h>
 
@@ -19,12 +20,10 @@ typedef struct {
     int64_t area;           /* pixels of a plane */
     int64_t pixels, blocks; /* of a block; blocks of a plane */
     int64_t pitch; /* from one channel's copied pixels to the next: an odd number of vectors */
-    int64_t rows, parts;             /* results of a call; shares of the results */
-    int64_t weight_row, weight_step; /* from one result, one reduced channel to the next */
-    fc_gemm_kernel multiply;
+    int64_t rows, parts; /* results of a call; shares of the results */
     double work;
     size_t block_bytes, sums_bytes;
-    const char *source, *weight, *bias;
+    const char *source, *weight, *bias; /* weight: [group][result][reduced channel] */
     char* target;
     int relu;
 } pointwise_job;
@@ -102,9 +101,9 @@ static void multiply_rows(const pointwise_job* job, const char* weight, int64_t 
             const int64_t first = i * p->reduced / chunks;
             panel->depth = (i + 1) * p->reduced / chunks - first;
             panel->accumulate = accumulate || i > 0;
-            job->multiply(panel, rows, pixels - q > lanes ? 2 : 1,
-                          weight + first * job->weight_step * p->element,
-                          block + (first * job->pitch + q) * p->element, c + q * p->element);
+            p->kernels->gemm_by_rows(
+                panel, rows, pixels - q > lanes ? 2 : 1, weight + first * p->element,
+                block + (first * job->pitch + q) * p->element, c + q * p->element);
         }
     panel->accumulate = accumulate;
 }
@@ -131,10 +130,10 @@ static fc_status run_block(void* context, int64_t index) {
         const int64_t row = i * p->results / calls, rows = (i + 1) * p->results / calls - row;
         const int64_t result = group * p->results + row;
         const int64_t to = ((image * p->groups * p->results + result) * job->area + first);
-        const int64_t weight = group * p->weight_group + row * job->weight_row;
+        const int64_t weight = group * p->weight_group + row * p->reduced;
         char* target = job->target + to * p->element;
-        fc_gemm_panel panel = {.a_row = job->weight_row,
-                               .a_depth = job->weight_step,
+        fc_gemm_panel panel = {.a_row = p->reduced,
+                               .a_depth = 1,
                                .segments = 1,
                                .a_segment = &zero,
                                .b_depth = job->pitch,
@@ -160,13 +159,38 @@ static fc_status run_block(void* context, int64_t index) {
     return FC_OK;
 }
 
-static void start_job(pointwise_job* job) {
-    const fc_implicit* p = &job->problem;
-    /* of the two strides of a 1x1 weight one is 1: rows or columns of the matrix */
-    job->weight_row = p->weight_result;
-    job->weight_step = p->weight_reduced;
-    job->multiply = p->weight_reduced == 1 ? p->kernels->gemm_by_rows : p->kernels->gemm_by_columns;
-    make_plan(job);
+typedef struct {
+    const fc_implicit* problem;
+    const char* weight;
+    char* turned;
+} turning_job;
+
+/* index is a group and a vector of its reduced channels: rows of the weight that become columns. */
+static fc_status turn_rows(void* context, int64_t index) {
+    const turning_job* job = context;
+    const fc_implicit* p = job->problem;
+    const int64_t lanes = p->kernels->lanes, e = p->element;
+    char* columns = fc_workspace(FC_SLOT_TASK, (size_t)(p->results * lanes * e));
+    if (!columns) return FC_ERROR_MEMORY;
+    const int64_t vectors = fc_ceil_div(p->reduced, lanes);
+    const int64_t first = index % vectors * lanes, group = index / vectors * p->weight_group;
+    const fc_lanes rows = {.rows = fc_min(lanes, p->reduced - first),
+                           .columns = p->results,
+                           .row_stride = p->weight_reduced,
+                           .column_stride = 1};
+    const int64_t from = group + first * p->weight_reduced;
+    p->kernels->pack_lanes(&rows, p->groups * p->weight_group - from, job->weight + from * e,
+                           columns);
+    for (int64_t i = 0; i < p->results; i++)
+        memcpy(job->turned + (group + i * p->reduced + first) * e, columns + i * lanes * e,
+               (size_t)(rows.rows * e));
+    return FC_OK;
+}
+
+static fc_status turn_weight(const fc_implicit* p, const void* weight, char* turned) {
+    turning_job job = {p, weight, turned};
+    const int64_t tasks = p->groups * fc_ceil_div(p->reduced, p->kernels->lanes);
+    return fc_parallel_for(tasks, (double)(p->groups * p->weight_group), turn_rows, &job);
 }
 
 fc_status fc_pointwise_run(const fc_implicit* problem, const void* weight, const void* bias,
@@ -177,13 +201,23 @@ fc_status fc_pointwise_run(const fc_implicit* problem, const void* weight, const
                          .bias = bias,
                          .target = problem->target.data,
                          .relu = relu};
-    start_job(&job);
+    make_plan(&job);
+    fc_status status = FC_OK;
+    if (problem->weight_reduced != 1) {
+        const int64_t weights = problem->groups * problem->weight_group;
+        char* turned = fc_workspace(FC_SLOT_WEIGHTS, (size_t)(weights * problem->element));
+        if (!turned) return FC_ERROR_MEMORY;
+        status = turn_weight(problem, weight, turned);
+        job.weight = turned;
+    }
     const int64_t places = problem->source.batch * problem->groups * job.blocks;
-    return fc_parallel_for(places * job.parts, job.work, run_block, &job);
+    if (status == FC_OK) status = fc_parallel_for(places * job.parts, job.work, run_block, &job);
+    fc_workspace_trim();
+    return status;
 }
 
 int64_t fc_pointwise_workspace(const fc_implicit* problem) {
     pointwise_job job = {.problem = *problem};
-    start_job(&job);
+    make_plan(&job);
     return (int64_t)(job.block_bytes + job.sums_bytes);
 }
