@@ -2,7 +2,11 @@
  * eq. 5.27). A task owns a few channels, so the order of its sums is fixed. */
 #include "conv_planes.h"
 
-enum { CHANNELS_LAST_BLOCK = 16 };
+enum {
+    CHANNELS = 4,       /* of a task */
+    CHANNELS_LAST = 16, /* where they are neighbours */
+    WORK = 16,          /* FMAs that take as long as an element, which comes from memory */
+};
 
 typedef struct {
     const fc_conv2d* conv;
@@ -19,25 +23,30 @@ static void set(const bias_job* job, int64_t channel, double value) {
         ((double*)job->grad_bias)[channel] = value;
 }
 
-static fc_status sum_channel(void* context, int64_t channel) {
+/* Image by image, so that channels are read in the order in which they lie. */
+static fc_status sum_channels(void* context, int64_t index) {
     const bias_job* job = context;
     const fc_conv2d* conv = job->conv;
-    const int64_t element = (int64_t)fc_dtype_size(job->dtype);
     const int64_t pixels = conv->out_size[0] * conv->out_size[1];
-    double total = 0;
-    for (int64_t n = 0; n < conv->batch; n++)
-        total += job->kernels->sum_run(
-            pixels, job->grad_output + (n * conv->out_channels + channel) * pixels * element);
-    set(job, channel, total);
+    const int64_t first = index * CHANNELS, count = fc_min(CHANNELS, conv->out_channels - first);
+    double sums[CHANNELS] = {0};
+    for (int64_t n = 0; n < conv->batch; n++) {
+        const int64_t at = (n * conv->out_channels + first) * pixels;
+        const char* plane = job->grad_output + at * (int64_t)fc_dtype_size(job->dtype);
+        for (int64_t i = 0; i < count; i++)
+            sums[i] += job->kernels->sum_run(
+                pixels, plane + i * pixels * (int64_t)fc_dtype_size(job->dtype));
+    }
+    for (int64_t i = 0; i < count; i++) set(job, first + i, sums[i]);
     return FC_OK;
 }
 
 static fc_status sum_channels_last(void* context, int64_t index) {
     const bias_job* job = context;
     const fc_conv2d* conv = job->conv;
-    const int64_t first = index * CHANNELS_LAST_BLOCK;
-    const int64_t count = fc_min(CHANNELS_LAST_BLOCK, conv->out_channels - first);
-    double sums[CHANNELS_LAST_BLOCK] = {0};
+    const int64_t first = index * CHANNELS_LAST;
+    const int64_t count = fc_min(CHANNELS_LAST, conv->out_channels - first);
+    double sums[CHANNELS_LAST] = {0};
     job->kernels->sum_rows(conv->batch * conv->out_size[0] * conv->out_size[1], count,
                            conv->out_channels,
                            job->grad_output + first * (int64_t)fc_dtype_size(job->dtype), sums);
@@ -53,10 +62,10 @@ fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void*
                     .dtype = dtype,
                     .grad_output = grad_output,
                     .grad_bias = grad_bias};
-    const double work =
-        (double)(conv->batch * conv->out_channels * conv->out_size[0] * conv->out_size[1]) / 2;
-    if (conv->out_layout == FC_NHWC)
-        return fc_parallel_for(fc_ceil_div(conv->out_channels, CHANNELS_LAST_BLOCK), work,
-                               sum_channels_last, &job);
-    return fc_parallel_for(conv->out_channels, work, sum_channel, &job);
+    const int64_t elements =
+        conv->batch * conv->out_channels * conv->out_size[0] * conv->out_size[1];
+    const int is_last = conv->out_layout == FC_NHWC;
+    return fc_parallel_for(fc_ceil_div(conv->out_channels, is_last ? CHANNELS_LAST : CHANNELS),
+                           (double)elements * WORK, is_last ? sum_channels_last : sum_channels,
+                           &job);
 }
