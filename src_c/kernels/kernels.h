@@ -166,6 +166,13 @@ typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, voi
 
 enum { FC_STREAM_ROWS = 4 };
 
+/* A step of an optimiser for one array (optimizer.inc). */
+typedef struct {
+    const fc_optimizer* optimizer;
+    int64_t step;
+    double rate, root; /* adam: with its corrections for the start; else lr, and no root */
+} fc_optimizer_update;
+
 typedef struct {
     int lanes;            /* elements in a vector */
     int mr, nr;           /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
@@ -228,6 +235,9 @@ typedef struct {
      * for j < width (sums.inc). */
     double (*sum_run)(int64_t size, const void* run);
     void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
+
+    void (*optimizer_step)(const fc_optimizer_update* update, int64_t size, void* data,
+                           const void* grad, void* const* state);
 
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];
