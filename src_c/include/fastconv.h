@@ -296,11 +296,16 @@ FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, co
                                        void* output, int64_t* indices);
 FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                        void* output);
-/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices.
- * FC_ERROR_INDEX: one is outside its plane. */
-FC_API fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
-                                      int64_t out_area, const void* grad_output,
-                                      const int64_t* indices, void* grad_input);
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices. With `maxima`, the
+ * pooling's output, which then was of a ReLU's: its gradient too, zero where a maximum is not
+ * positive. FC_ERROR_INDEX: an index is outside its plane. */
+typedef struct {
+    int64_t planes, in_area, out_area;
+    const int64_t* indices;
+    const void* maxima; /* or NULL */
+} fc_max_pool_gradient;
+FC_API fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                      const void* grad_output, void* grad_input);
 FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
                                         const void* grad_output, void* grad_input);
 

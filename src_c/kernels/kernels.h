@@ -266,8 +266,9 @@ typedef struct {
                           void* grad_input);
     void (*max_row_plain)(const fc_pool2d* pool, int64_t out_row, const void* image, void* output,
                           int64_t* indices);
-    int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,
-                       void* plane);
+    /* one plane's; 1: an index lies outside it */
+    int (*max_backward)(const fc_max_pool_gradient* pool, int64_t plane, const void* grad_output,
+                        void* grad_input);
     /* counted: the pool as given, from which the divisors follow */
     void (*average_backward)(const fc_pool2d* pool, const fc_pool2d* counted, int64_t first_row,
                              int64_t last_row, const void* grad_output, void* grad_input);
