@@ -83,6 +83,11 @@ typedef struct {
     int64_t vectors, last;
 } fc_gemm_stream;
 
+/* Rows of a product whose depth is a few steps. */
+typedef struct {
+    int64_t rows, columns, a_row, a_depth, b_depth, c_row;
+} fc_gemm_outer;
+
 /* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
  * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
 typedef struct {
@@ -207,6 +212,8 @@ typedef struct {
     /* rows <= FC_STREAM_ROWS; adds to c */
     void (*gemm_stream)(const fc_gemm_stream* stream, int rows, const void* a, const void* b,
                         void* c);
+    void (*gemm_outer)(const fc_gemm_outer* outer, int depth, const void* a, const void* b,
+                       void* c); /* depth: 1 to FC_STREAM_ROWS */
     /* blocked[j * lanes + i] = image[i * row_stride + j * column_stride], 0 for i >= rows; `room`
      * elements from image on belong to its array. And back, after adding bias (one a row, or NULL).
      */

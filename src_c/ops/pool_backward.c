@@ -26,8 +26,8 @@ fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
                    .part = fc_max(1, FC_POOL_RUN / fc_max(1, pool->in_area + pool->out_area)),
                    .grad_output = grad_output,
                    .grad_input = grad_input};
-    const double work =
-        (double)pool->planes * (4 * (double)pool->in_area + FC_POOL_SCATTER * (double)pool->out_area);
+    const double work = (double)pool->planes *
+                        (4 * (double)pool->in_area + FC_POOL_SCATTER * (double)pool->out_area);
     return fc_parallel_for(fc_ceil_div(pool->planes, job.part), work, run_max, &job);
 }
 
