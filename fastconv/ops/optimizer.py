@@ -5,13 +5,14 @@ the formulas are in src_c/kernels/optimizer.inc and in the docstrings of `fastco
 
 With u = 2^-24 or 2^-53 and the arrays as they were before a step, its results are within
 
-    velocities, means   4 u (sum of the absolute values of the formula's terms)
-    squares             6 u of the result
+    velocities, means   4 u (sum of the absolute values of the formula's terms; RMSprop's velocity
+                        16 u)
+    squares             6 u of what they would be, did no terms of the gradient cancel
     data                u |p| + 8 u rate (sum of the absolute values of the terms of what the rate
-                        multiplies); RMSprop and Adam: 16 u, of the terms over the root; centered:
-                        times s / (s - a^2), which is what subtracting the squared mean costs
+                        multiplies); RMSprop and Adam: 16 u, of the terms over the root, and as much
+                        more as terms cancel in the squares (centered: in s - a^2)
 
-where a term of the gradient is each of g and weight_decay p.
+where the terms of a gradient are g and weight_decay p.
 """
 
 from typing import NamedTuple

@@ -320,8 +320,8 @@ FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, co
                                        void* output, int64_t* indices);
 FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                        void* output);
-/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices. With `maxima`, the
- * pooling's output, which then was of a ReLU's: its gradient too, zero where a maximum is not
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices. With `maxima`,
+ * the pooling's output, which then was of a ReLU's: its gradient too, zero where a maximum is not
  * positive. FC_ERROR_INDEX: an index is outside its plane. */
 typedef struct {
     int64_t planes, in_area, out_area;

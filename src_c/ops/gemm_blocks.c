@@ -43,8 +43,8 @@ void fc_gemm_plan_chunks(fc_gemm_job* job) {
  * of a layer's 500 rows leave one of two threads waiting for a third of the time. */
 static int64_t row_tasks_wanted(const fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
-    const int64_t others = fc_ceil_div(p->n, LEAST_COLUMNS) * p->batch;
-    if (others >= TASKS) return 1;
+    const int64_t others = fc_ceil_div(p->n, LEAST_COLUMNS);
+    if (p->batch > 1 || others >= TASKS) return 1;
     return fc_min(fc_ceil_div(2 * TASKS, others), fc_max(1, p->m / job->kernels->gemm_mr));
 }
 
@@ -60,13 +60,11 @@ static void plan(fc_gemm_job* job) {
     const int64_t even = fc_ceil_div(fc_ceil_div(p->n, pieces), panel) * panel;
     job->columns = fc_min(most, fc_max(even, fc_ceil_div(LEAST_COLUMNS, panel) * panel));
     job->column_tasks = fc_ceil_div(p->n, job->columns);
-    if (p->b_packed || job->transposed_c)
+    if (p->b_packed || job->transposed_c || (job->row_tasks > 1 && p->batch == 1))
         job->panels = FC_PANELS_SHARED;
     else if (!p->transpose_b && p->n >= k->lanes && p->k * p->n * e <= IN_CACHE &&
              (p->ldb * e % 4096 != 0 || p->k <= 16 || p->m <= k->gemm_mr))
         job->panels = FC_PANELS_DIRECT;
-    else if (job->row_tasks > 1 && p->batch == 1)
-        job->panels = FC_PANELS_SHARED;
     else
         job->panels = FC_PANELS_TASK;
 }
