@@ -20,11 +20,11 @@ class SGD(Optimizer):
 
     >>> import numpy as np
     >>> from fastconv import nn
-    >>> weight = nn.Parameter(np.array([1.0, 2.0]))
+    >>> weight = nn.Parameter(np.array([6.0, 2.0]))
     >>> weight.grad = np.array([10.0, 0.0])
-    >>> SGD([weight], lr=0.1, momentum=0.9).step()
+    >>> SGD([weight], lr=0.5, momentum=0.9).step()
     >>> weight.data
-    array([0., 2.])
+    array([1., 2.])
     """
 
     hyperparameters = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
