@@ -18,7 +18,7 @@ from fastconv.ops.algorithms import winograd
 from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.geometry import conv2d_geometry
 
-POINTS = [Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)]
+POINTS = [Fraction(0), Fraction(11, 16), Fraction(-11, 16), Fraction(3, 2), Fraction(-3, 2)]
 
 CASES = {
     "several chunks of channels": Case((2, 150, 13, 17), (70, 150, 3, 3), padding=1),
