@@ -16,7 +16,8 @@ enum {
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
     WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
-    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way */
+    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way, two panels
+                                 * a task */
     TILES_OF_PART = 64,         /* of a task of step 2 else */
 };
 
@@ -113,71 +114,6 @@ static void multiply(const winograd_job* job, const product_scratch* s, int64_t 
     }
 }
 
-/* One strip and a panel's vector of results: inverse transform into the slab, whose pixels hold the
- * phases of the target. Without phases the slab is as wide as the target's part, so that whole rows
- * are unpacked at once; tiles are taken from right to left, so that what the last one writes past
- * its row's end is overwritten by its owner. */
-static void store_vector(const winograd_job* job, const product_scratch* s, const fc_strip* strip,
-                         const int64_t phase[2], int64_t pitch, const char* sums) {
-    const fc_winograd* w = &job->w;
-    const int64_t lanes = w->lanes, vector = lanes * w->element, tile = w->shape->tile;
-    const int64_t row = w->stride[0] * pitch * lanes, column = w->stride[1] * lanes;
-    const fc_squares squares = {.items = strip->columns,
-                                .in_item = -2 * lanes,
-                                .in_row = 6 * s->plane,
-                                .in_column = s->plane,
-                                .out_item = -tile * column,
-                                .out_row = row,
-                                .out_column = column};
-    const int64_t last = strip->columns - 1;
-    for (int64_t i = 0; i < strip->rows; i++) {
-        const int64_t to =
-            (phase[0] * pitch + phase[1]) * lanes + i * tile * row + last * tile * column;
-        w->kernels->winograd_output[w->shape->member](
-            &squares, sums + (i * strip->columns + last) * 2 * vector, s->slab + to * w->element);
-    }
-}
-
-/* Vectors of a group of panels whose pixels are unpacked together: all phases of a block of
- * channels. Their first vectors are `unit_vectors` apart. */
-static int64_t unit_vectors(const fc_winograd* w) {
-    return w->phases > 1 ? 2 * fc_winograd_block_panels(w) : 1;
-}
-
-/* One strip and one unit of the group of panels that begins at `panel`. */
-static void store_strip(const winograd_job* job, const product_scratch* s, int64_t index,
-                        int64_t panel, int64_t unit, const char* sums) {
-    const fc_winograd* w = &job->w;
-    const int64_t vector = w->lanes * w->element, tile = w->shape->tile;
-    const fc_strip strip = fc_strip_at(&job->strips, index);
-    fc_block block = {.image = strip.image,
-                      .row = strip.row * tile * w->stride[0] + w->first[0],
-                      .column = strip.column * tile * w->stride[1] + w->first[1],
-                      .pitch = strip.columns * tile * w->stride[1]};
-    const int64_t end[2] = {fc_min(block.row + strip.rows * tile * w->stride[0], w->target.height),
-                            fc_min(block.column + block.pitch, w->target.width)};
-    if (w->phases == 1) block.pitch = end[1] - block.column;
-    for (int64_t i = 0; i < w->phases; i++) {
-        const int64_t number = unit * unit_vectors(w) + i;
-        const fc_winograd_result result =
-            fc_winograd_result_of(w, panel + number / 2, (int)(number % 2));
-        store_vector(job, s, &strip, result.phase, block.pitch,
-                     sums + number / 2 * (int64_t)s->panel_bytes + number % 2 * vector);
-        block.channel = result.channel;
-    }
-    const char* bias = w->bias ? w->bias + block.channel * w->element : NULL;
-    block.channels = fc_min(w->lanes, w->results - block.channel);
-    block.channel += w->target_channel;
-    /* a gradient's first phases may lie in the padding */
-    const int64_t above = fc_max(0, -block.row), left = fc_max(0, -block.column);
-    block.row += above;
-    block.column += left;
-    block.rows = end[0] - block.row;
-    block.columns = end[1] - block.column;
-    fc_unpack_block(&w->target, &block, bias, w->relu,
-                    s->slab + (above * block.pitch + left) * vector);
-}
-
 static fc_status multiply_tiles(void* context, int64_t index) {
     const winograd_job* job = context;
     const fc_winograd* w = &job->w;
@@ -192,10 +128,15 @@ static fc_status multiply_tiles(void* context, int64_t index) {
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
     multiply(job, &s, panel, panels, begin - job->first_tile, tiles);
     const int64_t vectors = 2 * (panels - 1) + fc_winograd_panel_vectors(w, panel + panels - 1);
-    for (int64_t unit = 0; unit * unit_vectors(w) < vectors; unit++)
+    for (int64_t unit = 0; unit * fc_winograd_unit_vectors(w) < vectors; unit++)
         for (int64_t strip = first; strip < end; strip++) {
             const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
-            store_strip(job, &s, strip, panel, unit, s.sums + tile * 2 * w->lanes * w->element);
+            const fc_strip at = fc_strip_at(&job->strips, strip);
+            const fc_winograd_sums sums = {.sums = s.sums + tile * 2 * w->lanes * w->element,
+                                           .plane = s.plane,
+                                           .panel_bytes = (int64_t)s.panel_bytes,
+                                           .slab = s.slab};
+            fc_winograd_store_strip(w, &sums, &at, panel, unit);
         }
     return FC_OK;
 }
@@ -243,18 +184,19 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     job.strips = fc_strips_of(w->shape, w->target.batch, w->size, slab, pixel);
     most *= threads;
     const int64_t panels = fc_winograd_panels(w), all_panels = fc_winograd_packed_bytes(w);
+    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
     const int64_t uses = fc_ceil_div(fc_winograd_tiles(w), most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
-    if (on_the_way) most = fc_min(most, TILES_OF_PANEL);
+    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
+    if (on_the_way) most = fc_min(most, TILES_OF_PANEL / pairs);
     const int64_t of_strip = job.strips.rows * job.strips.columns;
     const int64_t strips = fc_max(1, most / of_strip);
     job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
     job.tiles_most = job.strips_of_block * of_strip;
-    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
     job.part_strips = job.strips_of_block;
-    if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / of_strip);
+    if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / pairs / of_strip);
     return job;
 }
 

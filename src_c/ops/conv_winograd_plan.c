@@ -69,6 +69,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
         w.stride[axis] = gradient ? stride : 1;
         w.padding[axis] = gradient ? shape->reach - pad / stride : pad;
         w.first[axis] = gradient ? pad / stride * stride - pad : 0;
+        w.read[axis] = (conv->out_size[axis] - 1) * stride + conv->kernel_size[axis] - pad;
         w.size[axis] = gradient ? fc_ceil_div(conv->in_size[axis] - w.first[axis], stride)
                                 : conv->out_size[axis];
     }
