@@ -69,15 +69,39 @@ FC_API void fc_output_fail_at(int64_t n);
 
 /* ---- convolution -------------------------------------------------------------------------- */
 
-/* A 2-D convolution (cross-correlation). Images are NCHW, or NHWC if channels_last; weights are
- * always OIHW: (out_channels, in_channels / groups, kernel_height, kernel_width). Axis 0 of the
- * pairs is vertical. `padding` is before the first row and column; what lies after follows from the
- * output's size. */
+/* Where the elements of a batch of images lie. BLOCKED is the engine's own order, [image][channel
+ * block][row][column][lane], in blocks of fc_blocked_lanes channels, a vector a pixel; lanes past
+ * the last channel are zeros, which whoever writes such images writes too. */
+typedef enum { FC_NCHW, FC_NHWC, FC_BLOCKED } fc_layout;
+
+/* Channels of a block: the lanes of a vector of the selected instruction set. */
+FC_API int64_t fc_blocked_lanes(fc_dtype dtype);
+
+/* A batch of images, NCHW or NHWC. */
+typedef struct {
+    int64_t batch, channels, size[2];
+    fc_layout layout;
+} fc_images;
+
+/* Whole images between a plain layout and BLOCKED, either way at the speed of memory. */
+FC_API fc_status fc_images_to_blocked(const fc_images* images, fc_dtype dtype, const void* plain,
+                                      void* blocked);
+FC_API fc_status fc_images_from_blocked(const fc_images* images, fc_dtype dtype,
+                                        const void* blocked, void* plain);
+
+/* A 2-D convolution (cross-correlation). The input (and its gradient) and the output (and its) have
+ * a layout each; weights are always OIHW: (out_channels, in_channels / groups, kernel_height,
+ * kernel_width). Axis 0 of the pairs is vertical. `padding` is before the first row and column;
+ * what lies after follows from the output's size.
+ *
+ * The implicit GEMM and Winograd take any pair of layouts, but of blocked images a group must be
+ * whole blocks; the others take NCHW or NHWC, the same on both sides. What they do not take they
+ * refuse with FC_ERROR_ARGUMENT. */
 typedef struct {
     int64_t batch, groups, in_channels, out_channels;
     int64_t in_size[2], kernel_size[2], out_size[2];
     int64_t stride[2], dilation[2], padding[2];
-    int channels_last;
+    fc_layout in_layout, out_layout;
 } fc_conv2d;
 
 /* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) +
@@ -123,7 +147,8 @@ FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_d
 /* Bytes of scratch that a task needs, and what is shared with it; packed weights apart. */
 FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
-/* Winograd F(4x4, 3x3) and F(2x2, 5x5), for 3x3 and 5x5 kernels with stride and dilation 1
+/* Winograd F(m x m, r x r), m + r = 7, for kernels with r = 2 to 5 taps a phase of the stride (r =
+ * ceil(kernel / stride), the same along both axes), strides up to 4 and dilation 1
  * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and
  * image size. Sizes are 0 for other kernels. */
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
@@ -296,12 +321,49 @@ FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, co
                                        void* output, int64_t* indices);
 FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                        void* output);
-/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices.
- * FC_ERROR_INDEX: one is outside its plane. */
-FC_API fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
-                                      int64_t out_area, const void* grad_output,
-                                      const int64_t* indices, void* grad_input);
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices. With `maxima`,
+ * the pooling's output, which then was of a ReLU's: its gradient too, zero where a maximum is not
+ * positive. FC_ERROR_INDEX: an index is outside its plane. */
+typedef struct {
+    int64_t planes, in_area, out_area;
+    const int64_t* indices;
+    const void* maxima; /* or NULL */
+} fc_max_pool_gradient;
+FC_API fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                      const void* grad_output, void* grad_input);
 FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
                                         const void* grad_output, void* grad_input);
+
+/* ---- optimisers --------------------------------------------------------------------------- */
+
+typedef enum { FC_SGD, FC_RMSPROP, FC_ADAM } fc_optimizer_rule;
+
+/* A rule and its numbers; those that a rule has no use for are not read. The formulas are in
+ * kernels/optimizer.inc. */
+typedef struct {
+    fc_optimizer_rule rule;
+    double lr, weight_decay;
+    double momentum, dampening; /* sgd; rmsprop: momentum alone */
+    double betas[2];            /* adam; rmsprop: betas[0] is its alpha */
+    double eps;
+    int nesterov;
+} fc_optimizer;
+
+/* One array of parameters, what is known of it, and its step, counted from 1. State that a rule
+ * does not keep is NULL: sgd has velocity (with momentum), rmsprop squares, means (centered) and
+ * velocity (with momentum), adam both moments. */
+enum { FC_OPTIMIZER_STATES = 3 };
+typedef struct {
+    fc_dtype dtype;
+    int64_t size, step;
+    void* data;
+    const void* grad;
+    void* state[FC_OPTIMIZER_STATES];
+} fc_optimizer_array;
+
+/* One step for each of `count` arrays, in place. No array that is written may overlap another.
+ * FC_ERROR_ARGUMENT: states that the rule does not keep, or not these alone. */
+FC_API fc_status fc_optimizer_step(const fc_optimizer* optimizer, int64_t count,
+                                   const fc_optimizer_array* arrays);
 
 #endif

@@ -26,7 +26,8 @@ fc_winograd_terms fc_winograd_terms_of(int64_t channels, int64_t lanes, const in
     terms.folded = terms.phases > 1 && channels < lanes;
     const int64_t depth = terms.folded ? channels * terms.phases : channels;
     terms.blocks = fc_ceil_div(depth, lanes);
-    terms.block = fc_ceil_div(depth, terms.blocks);
+    /* blocks of channels are those of blocked images */
+    terms.block = terms.folded || terms.blocks == 1 ? fc_ceil_div(depth, terms.blocks) : lanes;
     terms.run = terms.folded ? channels : terms.block;
     terms.pixel = terms.folded ? terms.blocks * terms.block : terms.phases * lanes;
     if (!terms.folded) terms.blocks *= terms.phases;
@@ -47,7 +48,7 @@ fc_winograd_run fc_winograd_run_at(const fc_winograd_terms* terms, int64_t at, i
 
 fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) {
     const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
-    if (!shape) return (fc_winograd){.shape = NULL};
+    if (!shape || !fc_groups_fit_blocks(conv, dtype)) return (fc_winograd){.shape = NULL};
     static const int64_t one[2] = {1, 1};
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
     const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
@@ -74,10 +75,10 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
                                 : conv->out_size[axis];
     }
     w.phases = w.stride[0] * w.stride[1];
-    w.source = w.target = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
-                                      conv->channels_last);
-    const fc_image outputs = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                         conv->out_size, conv->channels_last);
+    w.source = w.target =
+        fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size, conv->in_layout);
+    const fc_image outputs =
+        fc_image_of(dtype, NULL, conv->batch, conv->out_channels, conv->out_size, conv->out_layout);
     *(gradient ? &w.source : &w.target) = outputs;
     return w;
 }

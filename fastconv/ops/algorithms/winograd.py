@@ -177,7 +177,7 @@ def _terms(channels: int, phases: int, lanes: int) -> tuple[int, int]:
     """Terms that a product sums, idle ones included, and vectors that hold them."""
     folded = phases if channels < lanes else 1
     vectors = -(-channels * folded // lanes)
-    block = -(-channels * folded // vectors)
+    block = -(-channels * folded // vectors) if folded > 1 or vectors == 1 else lanes
     vectors *= phases // folded
     return vectors * block, vectors
 
