@@ -147,7 +147,8 @@ FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_d
 /* Bytes of scratch that a task needs, and what is shared with it; packed weights apart. */
 FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
-/* Winograd F(4x4, 3x3) and F(2x2, 5x5), for 3x3 and 5x5 kernels with stride and dilation 1
+/* Winograd F(m x m, r x r), m + r = 7, for kernels with r = 2 to 5 taps a phase of the stride (r =
+ * ceil(kernel / stride), the same along both axes), strides up to 4 and dilation 1
  * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and
  * image size. Sizes are 0 for other kernels. */
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,

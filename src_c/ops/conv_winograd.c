@@ -21,7 +21,8 @@ enum {
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
     WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
-    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way */
+    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way, two panels
+                                 * a task */
     TILES_OF_PART = 64,         /* of a task of step 2 else */
 };
 
@@ -136,16 +137,17 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
     const product_scratch s = layout_products(job, tiles, memory);
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
     multiply(job, &s, panel, panels, begin - job->first_tile, tiles);
-    for (int64_t strip = first; strip < end; strip++) {
-        const fc_strip at = fc_strip_at(&job->strips, strip);
-        const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
-        const fc_products products = {.data = s.sums + tile * 2 * w->lanes * w->element,
-                                      .plane = s.plane,
-                                      .panel_bytes = (int64_t)s.panel_bytes,
-                                      .panel = panel,
-                                      .panels = panels};
-        fc_store_strip(w, &at, &products, s.slab);
-    }
+    const int64_t vectors = 2 * (panels - 1) + fc_winograd_panel_vectors(w, panel + panels - 1);
+    for (int64_t unit = 0; unit * fc_winograd_unit_vectors(w) < vectors; unit++)
+        for (int64_t strip = first; strip < end; strip++) {
+            const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
+            const fc_strip at = fc_strip_at(&job->strips, strip);
+            const fc_winograd_sums sums = {.sums = s.sums + tile * 2 * w->lanes * w->element,
+                                           .plane = s.plane,
+                                           .panel_bytes = (int64_t)s.panel_bytes,
+                                           .slab = s.slab};
+            fc_winograd_store_strip(w, &sums, &at, panel, unit);
+        }
 }
 
 /* Scratch of either step, for the longest part. */
@@ -217,18 +219,19 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
     job.strips = fc_strips_of(w->shape, w->target.batch, w->size, slab, pixel);
     if (!job.is_private) most *= threads;
+    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
+    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
     const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
-    if (on_the_way) most = fc_min(most, TILES_OF_PANEL);
+    if (on_the_way) most = fc_min(most, TILES_OF_PANEL / pairs);
     const int64_t of_strip = job.strips.rows * job.strips.columns;
     const int64_t strips = fc_max(1, most / of_strip);
     job.strips_of_block = fc_ceil_div(job.strips.strips, fc_ceil_div(job.strips.strips, strips));
     job.tiles_most = job.strips_of_block * of_strip;
-    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
     job.part_strips = job.strips_of_block;
-    if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / of_strip);
+    if (!on_the_way) job.part_strips = fc_max(1, TILES_OF_PART / pairs / of_strip);
     return job;
 }
 

@@ -68,6 +68,8 @@ typedef struct {
     int64_t stride[2], phases;              /* of the target: a gradient's; else 1 */
     int64_t first[2];                       /* row and column of the first tile's phase (0, 0) */
     int64_t size[2];                        /* rows and columns of a phase of the target */
+    int64_t read[2];                        /* a gradient's rows and columns before those that no
+                                             * output reads */
     const char* weight;                     /* of the group */
     int64_t weight_room;                    /* elements from there on */
     int64_t result_stride, channel_stride;  /* of a filter, in elements */
@@ -144,15 +146,24 @@ int64_t fc_tiler_slab_bytes(const fc_tiler* tiler, const fc_strips* s);
 void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t unit,
                    char* slab, char* points);
 
-/* The way back: point p of tile t of panel `panel` + i is at data + (p * plane + t * 2 * lanes)
- * elements + i * panel_bytes, its two vectors side by side. */
+/* Sums of products of one strip's tiles, [panel][point][tile][2 vectors], and scratch for its
+ * pixels.
+ */
 typedef struct {
-    const char* data;
-    int64_t plane, panel_bytes;
-    int64_t panel, panels;
-} fc_products;
-void fc_store_strip(const fc_winograd* w, const fc_strip* strip, const fc_products* products,
-                    char* slab);
+    const char* sums;
+    int64_t plane;       /* elements from a point to the next */
+    int64_t panel_bytes; /* from a panel to the next */
+    char* slab;
+} fc_winograd_sums;
+
+/* Vectors of a group of panels come in units whose pixels are unpacked together: one vector, or all
+ * phases of a block of channels. Units begin so many vectors apart. */
+int64_t fc_winograd_unit_vectors(const fc_winograd* w);
+/* Inverse transform, bias, activation and unpacking of one unit of the group that begins at
+ * `panel`.
+ */
+void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
+                             int64_t panel, int64_t unit);
 
 /* Scratch of a thread for the gradient of the weights, its share of what all read included. */
 int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);

@@ -26,7 +26,8 @@ fc_winograd_terms fc_winograd_terms_of(int64_t channels, int64_t lanes, const in
     terms.folded = terms.phases > 1 && channels < lanes;
     const int64_t depth = terms.folded ? channels * terms.phases : channels;
     terms.blocks = fc_ceil_div(depth, lanes);
-    terms.block = fc_ceil_div(depth, terms.blocks);
+    /* blocks of channels are those of blocked images */
+    terms.block = terms.folded || terms.blocks == 1 ? fc_ceil_div(depth, terms.blocks) : lanes;
     terms.run = terms.folded ? channels : terms.block;
     terms.pixel = terms.folded ? terms.blocks * terms.block : terms.phases * lanes;
     if (!terms.folded) terms.blocks *= terms.phases;
@@ -69,6 +70,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
         w.stride[axis] = gradient ? stride : 1;
         w.padding[axis] = gradient ? shape->reach - pad / stride : pad;
         w.first[axis] = gradient ? pad / stride * stride - pad : 0;
+        w.read[axis] = (conv->out_size[axis] - 1) * stride + conv->kernel_size[axis] - pad;
         w.size[axis] = gradient ? fc_ceil_div(conv->in_size[axis] - w.first[axis], stride)
                                 : conv->out_size[axis];
     }

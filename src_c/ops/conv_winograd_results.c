@@ -1,36 +1,49 @@
-/* The last step of a Winograd convolution: products of tiles to pixels of the target. */
+/* Results of Winograd convolutions: from the sums of products to pixels of the target. */
 #include "conv_winograd.h"
+#include <string.h>
 
-/* A panel's vector of results: inverse transform into the slab, whose pixels hold the phases of the
- * target. Without phases the slab is as wide as the target's part, so that whole rows are unpacked
- * at once; tiles are taken from right to left, so that what the last one writes past its row's end
- * is overwritten by its owner. */
-static void transform_vector(const fc_winograd* w, const fc_strip* strip, int64_t plane,
-                             int64_t pitch, const char* sums, char* slab) {
+int64_t fc_winograd_unit_vectors(const fc_winograd* w) {
+    return w->phases > 1 ? 2 * fc_winograd_block_panels(w) : 1;
+}
+
+/* One strip and a panel's vector of results: inverse transform into the slab, whose pixels hold the
+ * phases of the target. Without phases the slab is as wide as the target's part, so that whole rows
+ * are unpacked at once; tiles are taken from right to left, so that what the last one writes past
+ * its row's end is overwritten by its owner. */
+static void store_vector(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
+                         const int64_t phase[2], int64_t pitch, const char* sums) {
     const int64_t lanes = w->lanes, vector = lanes * w->element, tile = w->shape->tile;
     const int64_t row = w->stride[0] * pitch * lanes, column = w->stride[1] * lanes;
     const fc_squares squares = {.items = strip->columns,
                                 .in_item = -2 * lanes,
-                                .in_row = 6 * plane,
-                                .in_column = plane,
+                                .in_row = 6 * s->plane,
+                                .in_column = s->plane,
                                 .out_item = -tile * column,
                                 .out_row = row,
                                 .out_column = column};
     const int64_t last = strip->columns - 1;
-    for (int64_t i = 0; i < strip->rows; i++)
+    for (int64_t i = 0; i < strip->rows; i++) {
+        const int64_t to =
+            (phase[0] * pitch + phase[1]) * lanes + i * tile * row + last * tile * column;
         w->kernels->winograd_output[w->shape->member](
-            &squares, sums + (i * strip->columns + last) * 2 * vector,
-            slab + (i * tile * row + last * tile * column) * w->element);
+            &squares, sums + (i * strip->columns + last) * 2 * vector, s->slab + to * w->element);
+    }
 }
 
-/* Vectors of a group of panels whose pixels are unpacked together: all phases of a block of
- * channels. Their first vectors are `unit_vectors` apart. */
-static int64_t unit_vectors(const fc_winograd* w) {
-    return w->phases > 1 ? 2 * fc_winograd_block_panels(w) : 1;
+/* Pixels that no output reads: their gradient is no small error, but zero. */
+static void clear_unread(const fc_winograd* w, const fc_block* block, char* slab) {
+    const int64_t vector = w->lanes * w->element;
+    const int64_t rows = fc_max(0, w->read[0] - block->row);
+    const int64_t columns = fc_max(0, w->read[1] - block->column);
+    for (int64_t i = 0; i < block->rows; i++) {
+        const int64_t first = i < rows ? fc_min(columns, block->columns) : 0;
+        memset(slab + (i * block->pitch + first) * vector, 0,
+               (size_t)((block->columns - first) * vector));
+    }
 }
 
-static void store_unit(const fc_winograd* w, const fc_strip* strip, const fc_products* products,
-                       int64_t unit, char* slab) {
+void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
+                             int64_t panel, int64_t unit) {
     const int64_t vector = w->lanes * w->element, tile = w->shape->tile;
     fc_block block = {.image = strip->image,
                       .row = strip->row * tile * w->stride[0] + w->first[0],
@@ -40,12 +53,11 @@ static void store_unit(const fc_winograd* w, const fc_strip* strip, const fc_pro
                             fc_min(block.column + block.pitch, w->target.width)};
     if (w->phases == 1) block.pitch = end[1] - block.column;
     for (int64_t i = 0; i < w->phases; i++) {
-        const int64_t number = unit * unit_vectors(w) + i;
+        const int64_t number = unit * fc_winograd_unit_vectors(w) + i;
         const fc_winograd_result result =
-            fc_winograd_result_of(w, products->panel + number / 2, (int)(number % 2));
-        transform_vector(w, strip, products->plane, block.pitch,
-                         products->data + number / 2 * products->panel_bytes + number % 2 * vector,
-                         slab + (result.phase[0] * block.pitch + result.phase[1]) * vector);
+            fc_winograd_result_of(w, panel + number / 2, (int)(number % 2));
+        store_vector(w, s, strip, result.phase, block.pitch,
+                     s->sums + number / 2 * s->panel_bytes + number % 2 * vector);
         block.channel = result.channel;
     }
     const char* bias = w->bias ? w->bias + block.channel * w->element : NULL;
@@ -57,14 +69,7 @@ static void store_unit(const fc_winograd* w, const fc_strip* strip, const fc_pro
     block.column += left;
     block.rows = end[0] - block.row;
     block.columns = end[1] - block.column;
-    fc_unpack_block(&w->target, &block, bias, w->relu,
-                    slab + (above * block.pitch + left) * vector);
-}
-
-void fc_store_strip(const fc_winograd* w, const fc_strip* strip, const fc_products* products,
-                    char* slab) {
-    const int64_t last = products->panel + products->panels - 1;
-    const int64_t vectors = 2 * (products->panels - 1) + fc_winograd_panel_vectors(w, last);
-    for (int64_t unit = 0; unit * unit_vectors(w) < vectors; unit++)
-        store_unit(w, strip, products, unit, slab);
+    char* slab = s->slab + (above * block.pitch + left) * vector;
+    if (w->phases > 1) clear_unread(w, &block, slab);
+    fc_unpack_block(&w->target, &block, bias, w->relu, slab);
 }

@@ -11,11 +11,13 @@ int64_t fc_winograd_chunk_blocks(const fc_winograd* w) {
 
 /* The transforms enlarge the error of a sum; adding up sums of few terms as a tree brings it back
  * to that of a direct sum. Few terms average less out, so their sums are shorter, but for kernels
- * of five taps a phase: they have terms enough. */
+ * of five taps a phase: they have terms enough. So are those of phases, where few taps at an
+ * image's edge bear the error of a whole tile. */
 int64_t fc_winograd_sum_blocks(const fc_winograd* w) {
     const int64_t depth = w->terms.channels * w->terms.phases;
-    int64_t sum = depth >= 128 ? 32 : 16;
-    if (w->dtype == FC_FLOAT64 || depth >= 256 || w->shape->member == FC_WINOGRAD_2_5) sum = CHUNK;
+    const int is_plain = w->terms.phases == 1 && w->shape->member != FC_WINOGRAD_5_2;
+    int64_t sum = depth >= 256 && is_plain ? CHUNK : depth >= 128 ? 32 : 16;
+    if (w->dtype == FC_FLOAT64 || w->shape->member == FC_WINOGRAD_2_5) sum = CHUNK;
     return fc_max(1, sum / w->lanes);
 }
 

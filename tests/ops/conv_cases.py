@@ -90,6 +90,14 @@ CASES = {
     "groups of tiles": Case((2, 34, 8, 8), (66, 17, 3, 3), padding=1, groups=2),
     "tiles of five cut short": Case((3, 35, 8, 13), (40, 35, 5, 5), padding=((2, 0), (1, 3))),
     "groups of tiles of five": Case((2, 34, 7, 9), (66, 17, 5, 5), padding=2, groups=2),
+    "tiles of two taps": Case((2, 35, 12, 18), (40, 35, 2, 2), padding=1),
+    "tiles of four taps": Case((2, 35, 8, 14), (40, 35, 4, 4), padding=((2, 0), (1, 3))),
+    "phases of channels": Case((2, 35, 14, 19), (40, 35, 3, 3), 2, ((1, 0), (2, 3))),
+    "phases of channels, by groups": Case((2, 36, 11, 13), (34, 18, 5, 5), 2, 2, groups=2),
+    "phases, folded": Case((2, 3, 40, 51), (33, 3, 11, 11), 4, 2),
+    "phases, folded unevenly": Case((2, 10, 17, 23), (20, 5, 7, 7), 2, 3, groups=2),
+    "phases of unlike strides": Case((1, 20, 15, 22), (17, 20, 9, 3), (3, 1), (2, 1)),
+    "phases that nothing reads": Case((1, 3, 15, 16), (5, 3, 5, 6), (3, 4)),
     "five, padding beyond kernel": Case((2, 3, 4, 5), (5, 3, 5, 5), padding=6),
 }
 

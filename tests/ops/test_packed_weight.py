@@ -116,7 +116,7 @@ def test_refusals_say_what_to_do():
     with pytest.raises(TypeError, match="plain array"):
         np.asarray(packed)
     with pytest.raises(ValueError, match="can't do this problem"):
-        fc.prepack_conv2d_weight(numbers((6, 4, 4, 4)), x.shape, algorithm="winograd")
+        fc.prepack_conv2d_weight(numbers((6, 4, 1, 1)), x.shape, algorithm="winograd")
 
 
 def test_an_image_that_the_algorithm_reads_in_another_order():

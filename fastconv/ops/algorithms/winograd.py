@@ -1,14 +1,17 @@
-"""Winograd's F(4x4, 3x3) and F(2x2, 5x5): 36 products where direct sums have 144 and 100.
+"""Winograd's F(m x m, r x r), m + r = 7: 36 products where direct sums have (m r)^2.
 
 Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with the points
-{0, +-11/16, +-3/2, infinity}, so that both read 6x6 inputs a tile, and channels summed in chunks of
-up to 64 (src_c/ops/conv_winograd.c). An infinity or a NaN in the input spreads over the outputs of
-the tiles that read it.
+{0, +-11/16, +-3/2, infinity}, so that all members read 6x6 inputs a tile, and channels summed in
+chunks of up to 64 (src_c/ops/conv_winograd.c). A kernel with a stride is r x r = ceil(kernel /
+stride) taps for each phase of the stride, and phases count as channels: 11x11 with stride 4 on 3
+channels is 3x3 on 48. An infinity or a NaN in the input spreads over the outputs of the tiles that
+read it.
 
 On normally distributed data the largest float32 error is below 4e-7 * sum |x| |w|, about that of a
 direct sum of some hundred products, where `averages` says so; `error_bound` holds for any data.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,10 +32,21 @@ TILE = {2: 5, 3: 4, 4: 3, 5: 2}
 #: Strides that the core does.
 LARGEST_STRIDE = 4
 
-#: From here on the largest error of normal data stays below 4e-7 * sum |x| |w|. The weights' outer
-#: taps magnify most: a gradient of 5x5 weights, 4 terms a tile, needs many tiles.
-FEWEST_CHANNELS = 64
-FEWEST_TILES = {2: 32, 3: 32, 4: 768, 5: 768}
+#: Largest error of normal data, relative to sum |x| |w|, that "auto" accepts.
+LARGEST_ERROR = 4e-7
+
+#: Stride 1, padding that keeps the size: from so many channels on errors stay below it.
+FEWEST_CHANNELS = {3: 64, 5: 64}
+
+#: Else: the largest error (measured) of a sum over one channel and phase with one tap, by the taps
+#: of a phase. It falls with the root of the terms, and with the taps that an output meets: those at
+#: an edge have the error of their tile, but few taps, which the average over few pixels forgives
+#: them by a factor of EDGES.
+ERROR, EDGES = {2: 190e-7, 3: 200e-7, 4: 240e-7, 5: 440e-7}, 1.6
+
+#: Tiles from which on errors of weight gradients stay below it. The weights' outer taps magnify
+#: most: a gradient of 5 taps, 4 terms a tile, needs many tiles.
+FEWEST_TILES = {2: 64, 3: 32, 4: 256, 5: 768}
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.
@@ -71,20 +85,51 @@ def _taps(geometry: Conv2dGeometry) -> int:
     return down if down == across else 0
 
 
-def _tiles(geometry: Conv2dGeometry, height: int, width: int) -> int:
-    tile = TILE[_taps(geometry)]
-    return geometry.batch * -(-height // tile) * -(-width // tile)
+def _tiles(geometry: Conv2dGeometry, which: str) -> int:
+    """Tiles of the results; a gradient of the input has those of one phase of the stride."""
+    g, result = geometry, geometry.batch
+    tile = TILE[_taps(g)]
+    inputs, outputs = (g.in_height, g.in_width), (g.out_height, g.out_width)
+    for axis in range(2):
+        stride, pad = g.stride[axis], g.padding[axis][0]
+        size = outputs[axis]
+        if which == "grad_input":
+            size = -(-(inputs[axis] + pad - pad // stride * stride) // stride)
+        result *= -(-size // tile)
+    return result
+
+
+def _edge_taps(geometry: Conv2dGeometry, which: str) -> int:
+    """Taps that the results with the fewest meet."""
+    g, result = geometry, 1
+    inputs, outputs = (g.in_height, g.in_width), (g.out_height, g.out_width)
+    for axis, kernel in enumerate((g.kernel_height, g.kernel_width)):
+        stride, pad, last = g.stride[axis], g.padding[axis][0], outputs[axis] - 1
+        if which == "forward":
+            inside = [kernel - pad, inputs[axis] + pad - last * stride, kernel]
+        else:
+            inside = [
+                len(range(max(at % stride, at - last * stride), min(at + 1, kernel), stride))
+                for at in range(pad, pad + inputs[axis])
+            ]
+        result *= max(0, min(inside))
+    return result
 
 
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
-    """Tell whether enough terms are summed for float32 errors below 4e-7 * sum |x| |w|."""
-    g = geometry
-    if _taps(g) not in TILE:
+    """Tell whether enough terms are summed for float32 errors below LARGEST_ERROR."""
+    g, taps = geometry, _taps(geometry)
+    if taps not in TILE:
         return False
     if which == "grad_weight":
-        return _tiles(g, g.out_height, g.out_width) >= FEWEST_TILES[_taps(g)]
-    channels = g.in_channels if which == "forward" else g.out_channels
-    return channels // g.groups >= FEWEST_CHANNELS
+        return _tiles(g, which) >= FEWEST_TILES[taps]
+    channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
+    if tuple(g.stride) == (1, 1) and taps in FEWEST_CHANNELS:
+        return channels >= FEWEST_CHANNELS[taps]
+    phases = g.stride[0] * g.stride[1] if which == "forward" else 1
+    whole = g.kernel_height * g.kernel_width if which == "forward" else taps * taps
+    met = min(float(whole), EDGES * _edge_taps(g, which))
+    return ERROR[taps] * math.sqrt(phases) <= LARGEST_ERROR * math.sqrt(channels) * met
 
 
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
@@ -111,20 +156,30 @@ def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs: products, transformed tiles, transformed weights."""
     g = geometry
-    height, width = (
-        (g.in_height, g.in_width) if which == "grad_input" else (g.out_height, g.out_width)
-    )
-    tiles = _tiles(g, height, width)
     lanes = 64 // dtype.itemsize
-    in_padded, out_padded = (
-        -(-(channels // g.groups) // lanes) * lanes for channels in (g.in_channels, g.out_channels)
-    )
-    pairs = in_padded * out_padded * g.groups
+    inputs, outputs = g.in_channels // g.groups, g.out_channels // g.groups
+    phases = g.stride[0] * g.stride[1]
+    if which == "grad_input":
+        terms, vectors = _terms(outputs, 1, lanes)
+        results = -(-inputs // lanes) * phases
+    else:
+        terms, vectors = _terms(inputs, phases, lanes)
+        results = -(-outputs // lanes)
+    tiles = _tiles(g, which) * g.groups * POINTS
     return [
-        float(tiles * pairs * POINTS),
-        float(tiles * (in_padded + out_padded) * g.groups * POINTS),
-        float(pairs * POINTS),
+        float(tiles * terms * results * lanes),
+        float(tiles * (vectors + results) * lanes),
+        float(terms * results * lanes * g.groups * POINTS),
     ]
+
+
+def _terms(channels: int, phases: int, lanes: int) -> tuple[int, int]:
+    """Terms that a product sums, idle ones included, and vectors that hold them."""
+    folded = phases if channels < lanes else 1
+    vectors = -(-channels * folded // lanes)
+    block = -(-channels * folded // vectors) if folded > 1 or vectors == 1 else lanes
+    vectors *= phases // folded
+    return vectors * block, vectors
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
@@ -133,11 +188,15 @@ def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, 
     One rounding for each of up to CHUNK products in order, for each chunk, and for each of the
     operations of the transforms, times the transforms' growth.
     """
-    channels = max(geometry.in_channels, geometry.out_channels) // geometry.groups
-    roundings = min(channels, CHUNK) + -(-channels // CHUNK) + TRANSFORM_ROUNDINGS
+    g, taps = geometry, _taps(geometry)
+    phases = g.stride[0] * g.stride[1]
+    terms = max(g.in_channels * phases, g.out_channels) // g.groups
+    chunk = CHUNK if phases == 1 and taps > 2 else CHUNK // 2
+    roundings = min(terms, CHUNK) + -(-terms // chunk) + TRANSFORM_ROUNDINGS
+    of_phases = " and phases of the stride" if phases > 1 else ""
     return (
-        GROWTH[_taps(geometry)] * roundings * float(np.finfo(dtype).eps) / 2,
-        "sum over channels of (max |x| of a 6x6 tile) (max |w| of a filter)",
+        GROWTH[taps] * roundings * float(np.finfo(dtype).eps) / 2,
+        f"sum over channels{of_phases} of (max |x| of a 6x6 tile) (max |w| of a filter)",
     )
 
 
