@@ -31,9 +31,10 @@ typedef struct {
 } fc_axis_memory;
 fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
 
-/* Do explicit planes pay? Split ones lose max_shift lanes a row in the FMAs of every result
- * channel; explicit ones cost copying the row once a tap. */
-int fc_explicit_pays(const fc_conv2d* conv, int64_t results, fc_dtype dtype);
+/* Do explicit columns pay, over rows of `cols` positions? Split ones lose max_shift lanes a row in
+ * the FMAs of every tap and result channel; explicit ones cost copying the row once a column of the
+ * kernel. Rows are always split: without seams between columns they lose nothing. */
+int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dtype dtype);
 
 /* Forward: tap r lies r * dilation source elements from the window's start. */
 void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
