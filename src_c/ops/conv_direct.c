@@ -118,23 +118,33 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     return problem;
 }
 
-enum { LEAST_RESULTS = 4 }; /* a tile of fewer takes as long: it waits for its sums */
+enum {
+    LEAST_RESULTS = 4, /* a tile of fewer takes as long: it waits for its sums */
+    PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
+    PACK_EACH = 100,   /* or one by one */
+};
 
-/* FMAs of the tap engine, with the lanes that split planes lose at the ends of rows. */
+/* FMAs of the tap engine, with the lanes that it loses: split planes at the ends of rows, explicit
+ * ones at the ends of images. */
 static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    const int64_t lanes = fc_kernels_for(dtype)->lanes;
     const int64_t inputs = conv->in_channels / conv->groups;
     const int64_t outputs = conv->out_channels / conv->groups;
     const int64_t results = pass == 1 ? inputs : outputs, reduced = pass == 1 ? outputs : inputs;
     const int64_t* size = pass == 1 ? conv->in_size : conv->out_size;
-    const int64_t steps = pass == 1 ? conv->stride[0] * conv->stride[1] : 1;
-    const int64_t cols = size[1] / (pass == 1 ? conv->stride[1] : 1);
-    const int is_narrow = conv->groups > 1 && (inputs == 1 || outputs == 1);
-    const int is_explicit = !is_narrow && fc_explicit_pays(conv, results, cols, dtype);
+    const int64_t step = pass == 1 ? conv->stride[1] : 1;
+    const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
     const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
-    const int64_t width = size[1] + (is_explicit ? 0 : reach);
+    const int is_narrow = conv->groups > 1 && (inputs == 1 || outputs == 1);
+    const int is_explicit = !is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype);
+    const int64_t area =
+        is_explicit ? fc_ceil_div(size[0] * size[1], lanes) * lanes : size[0] * (size[1] + reach);
     const int64_t filled = is_narrow ? results : fc_max(results, LEAST_RESULTS);
-    return (double)(conv->batch * conv->groups * size[0] * width) * (double)(filled * reduced) *
-           (double)(conv->kernel_size[0] * conv->kernel_size[1]) / (double)steps;
+    const int64_t packing = is_narrow ? 0 : pass == 1 ? PACK_EACH : PACK_ROWS;
+    const int64_t steps = pass == 1 ? conv->stride[0] * conv->stride[1] : 1;
+    return (double)(conv->groups * reduced * taps) *
+           ((double)(conv->batch * area) * (double)filled / (double)steps +
+            (double)(results * packing));
 }
 
 static int products_pay(const fc_conv2d* conv, fc_dtype dtype) {
@@ -143,9 +153,10 @@ static int products_pay(const fc_conv2d* conv, fc_dtype dtype) {
 }
 
 double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
-    if (pass == 1 && !fc_depthwise_can(conv, dtype, 1) && products_pay(conv, dtype))
-        return fc_products_work(conv, dtype);
-    return taps_work(conv, dtype, pass);
+    if (fc_depthwise_can(conv, dtype, pass)) return taps_work(conv, dtype, pass);
+    if (pass == 2) return fc_grad_weight_work(conv, dtype);
+    return pass == 1 && products_pay(conv, dtype) ? fc_products_work(conv, dtype)
+                                                  : taps_work(conv, dtype, pass);
 }
 
 fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,

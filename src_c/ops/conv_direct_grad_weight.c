@@ -19,6 +19,7 @@ enum {
     PIXELS = 1280,           /* of a block: dot_mr + dot_nr rows of it fit L1 */
     PLANE_BYTES = 512 << 10, /* input planes of a task */
     GRAD_BYTES = 256 << 10,  /* planes of the output's gradient */
+    SUM_LANES = 12,          /* FMAs that take as long as adding up the lanes of a block's sum */
     CHUNKS = 16,             /* tasks are made by cutting the channels into up to this many */
 };
 
@@ -359,4 +360,17 @@ int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     const int64_t bytes = (int64_t)(usual.input_bytes + usual.grad_bytes);
     const weight_job again = plan_job(conv, dtype, ALL, memory);
     return fc_max(bytes, (int64_t)(again.input_bytes + again.grad_bytes));
+}
+
+double fc_grad_weight_work(const fc_conv2d* conv, fc_dtype dtype) {
+    fc_axis_memory memory;
+    if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
+    const weight_job job = plan_job(conv, dtype, cheapest_mode(conv, dtype), memory);
+    const int64_t blocks = fc_ceil_div(conv->batch, job.images) *
+                           fc_ceil_div(conv->out_size[0], job.rows) *
+                           fc_ceil_div(conv->out_size[1], job.cols);
+    const int64_t width = conv->out_size[1] + job.horizontal.max_shift;
+    const int64_t pixels = conv->batch * conv->out_size[0] * width;
+    return (double)fc_weight_size(conv) *
+           (double)(pixels + blocks * SUM_LANES * job.kernels->lanes);
 }

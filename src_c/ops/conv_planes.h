@@ -6,8 +6,9 @@
  * a constant offset. Two ways to choose the phases:
  *   split     phase = distance mod stride, shift = distance / stride: each source element is copied
  *             once, and rows are max_shift longer than the output (lanes lost to the seam);
- *   explicit  one phase a tap, shift 0: no lane lost, each element copied once a tap (im2col, but
- * of one block, in cache). */
+ *   explicit  one phase a tap, shift 0: no lane lost, each element copied once a tap of the axis.
+ * Rows that follow each other are one run anyway, so explicit columns are enough; explicit rows too
+ * (im2col, but of one block, in cache) are for sums that must not meet what lies behind a run. */
 #ifndef FASTCONV_CONV_PLANES_H
 #define FASTCONV_CONV_PLANES_H
 
@@ -66,5 +67,7 @@ void fc_tap_offsets(const fc_axis* vertical, const fc_axis* horizontal,
 
 /* Scratch bytes of a task of fc_conv2d_direct_grad_weight. */
 int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
+/* Its FMAs, lost lanes and the ends of sums included. */
+double fc_grad_weight_work(const fc_conv2d* conv, fc_dtype dtype);
 
 #endif

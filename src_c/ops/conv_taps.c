@@ -124,8 +124,25 @@ fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
         fc_align((size_t)((plan.chunk * plan.layout.channel_stride + slack) * element));
     plan.tile_bytes = fc_align((size_t)((plan.tile_rows * plan.tile_stride + slack) * element));
     plan.offsets_bytes = fc_align((size_t)(plan.chunk * taps) * sizeof(int32_t));
-    plan.packed_bytes = fc_align((size_t)(p->groups * p->results * p->reduced * taps * element));
+    const int64_t packed = p->results * p->reduced * taps + plan.tiles * kernels->lanes;
+    plan.packed_bytes = fc_align((size_t)(p->groups * packed * element));
     return plan;
+}
+
+/* Where a tile's packed weights start: each has a vector of slack behind it. */
+static char* packed_tile(const taps_job* job, int64_t group, int64_t tile) {
+    const fc_taps_problem* p = job->problem;
+    const int64_t depth = p->reduced * p->vertical.taps * p->horizontal.taps;
+    const int64_t rows = group * p->results + tile_start(p, job->plan.tiles, tile);
+    const int64_t slack = (group * job->plan.tiles + tile) * job->kernels->lanes;
+    return job->packed + (rows * depth + slack) * (int64_t)fc_dtype_size(p->dtype);
+}
+
+/* Are the steps of a result's sum neighbours in the weight, in order? */
+static int is_plain(const fc_taps_problem* p) {
+    const fc_axis *v = &p->vertical, *h = &p->horizontal;
+    return p->weight_reduced_stride == v->taps * h->taps && p->weight_row_stride == h->taps &&
+           v->taps > 0 && h->taps > 0 && v->tap_index[0] == 0 && h->tap_index[0] == 0;
 }
 
 /* Weights of one register tile, for all channels and taps: [channel][tap][row of the tile]. */
@@ -136,13 +153,22 @@ static fc_status pack_tile(void* context, int64_t index) {
     const int64_t group = index / job->plan.tiles, tile = index % job->plan.tiles;
     const int64_t start = tile_start(p, job->plan.tiles, tile);
     const int64_t rows = tile_start(p, job->plan.tiles, tile + 1) - start;
-    const int64_t depth = p->reduced * v->taps * h->taps;
     const int64_t from = group * p->weight_group_stride + start * p->weight_result_stride;
-    const int64_t to = (group * p->results + start) * depth;
+    if (is_plain(p) && rows <= job->kernels->lanes) {
+        const fc_lanes shape = {.rows = rows,
+                                .columns = p->reduced * v->taps * h->taps,
+                                .row_stride = p->weight_result_stride,
+                                .column_stride = 1,
+                                .dense = 1};
+        job->kernels->pack_lanes(&shape, p->groups * p->weight_group_stride - from,
+                                 p->weight + from * (int64_t)fc_dtype_size(p->dtype),
+                                 packed_tile(job, group, tile));
+        return FC_OK;
+    }
 #define PACK(T)                                                                                    \
     {                                                                                              \
         const T* weight = (const T*)p->weight + from;                                              \
-        T* packed = (T*)job->packed + to;                                                          \
+        T* packed = (T*)packed_tile(job, group, tile);                                             \
         for (int64_t c = 0; c < p->reduced; c++)                                                   \
             for (int64_t r = 0; r < v->taps; r++)                                                  \
                 for (int64_t s = 0; s < h->taps; s++) {                                            \
@@ -259,18 +285,19 @@ typedef struct {
     int64_t row, run;
 } taps_sums;
 
-/* Adds the products of a chunk of channels to the sums of results [start, start + rows). */
-static void multiply(const taps_job* job, const taps_block* b, int64_t start, int64_t rows,
-                     int64_t channel, const char* planes, const taps_sums* sums) {
+/* Adds the products of a chunk of channels to the sums of a tile of results. */
+static void multiply(const taps_job* job, const taps_block* b, int64_t tile, int64_t channel,
+                     const char* planes, const taps_sums* sums) {
     const fc_taps_problem* p = job->problem;
     const fc_taps_plan* plan = &job->plan;
     const int64_t element = (int64_t)fc_dtype_size(p->dtype);
     const int64_t taps = p->vertical.taps * p->horizontal.taps;
     const int64_t image = plan->layout.rows * plan->layout.cols;
-    const int64_t row = b->group * p->results + start;
+    const int64_t start = tile_start(p, plan->tiles, tile);
+    const int64_t rows = tile_start(p, plan->tiles, tile + 1) - start;
     const int64_t steps = fc_min(plan->chunk, p->reduced - channel) * taps;
-    const char* weight = job->packed + (row * p->reduced + rows * channel) * taps * element;
-    const char* bias = p->bias ? p->bias + row * element : NULL;
+    const char* weight = packed_tile(job, b->group, tile) + rows * channel * taps * element;
+    const char* bias = p->bias ? p->bias + (b->group * p->results + start) * element : NULL;
     const int is_joint = plan->runs < plan->images;
     const int64_t pixels =
         run_length(plan, b->rows, b->cols) + (is_joint ? (b->images - 1) * image : 0);
@@ -308,7 +335,7 @@ static fc_status run_block(void* context, int64_t index) {
             if (plan->writes_output)
                 sums = (taps_sums){output_of(job, &b, start), p->output_strides.channel_stride,
                                    p->output_strides.batch_stride};
-            multiply(job, &b, start, rows, c, planes, &sums);
+            multiply(job, &b, t, c, planes, &sums);
             if (c + plan->chunk >= p->reduced && !plan->writes_output)
                 store(job, &b, start, rows, sums.data);
         }
