@@ -213,8 +213,8 @@ typedef struct {
      * and b finite. */
     void (*conv_dots)(const fc_dots* dots, int rows, int columns, const void* a, const void* b,
                       const int32_t* offset, void* sums);
-    /* One plane of the image; `room` elements from target on may be written. Reads up to a window
-     * and a vector before and after the products. */
+    /* One plane of the image; `room` elements from target on may be written. Reads up to a vector
+     * behind the products. */
     void (*conv_gather)(const fc_gather* gather, int64_t room, const void* products, void* target);
 
     void (*conv_window)(const fc_window* window, const void* slab, void* rows);

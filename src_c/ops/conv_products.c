@@ -29,16 +29,11 @@ typedef struct {
     int64_t images, image_blocks;    /* of a block of them; blocks */
     int64_t pitch;                   /* from one filter's gradients to the next's: odd lines */
     int64_t chunk, parts;            /* channels at a time; shares of the channels */
-    int64_t slack;                   /* elements before and after the products */
     size_t grads_bytes, products_bytes;
     double work;
     const char *grad_output, *weight;
     char* grad_input;
 } products_job;
-
-static int64_t reach(const fc_conv2d* conv) {
-    return (conv->kernel_size[1] - 1) * conv->dilation[1];
-}
 
 static products_job plan_job(const fc_conv2d* conv, fc_dtype dtype) {
     products_job job = {.conv = conv,
@@ -63,9 +58,8 @@ static products_job plan_job(const fc_conv2d* conv, fc_dtype dtype) {
     job.chunk = fc_min(job.channels, most);
     const int64_t chunks = fc_ceil_div(job.channels, job.chunk);
     job.parts = fc_min(chunks, fc_ceil_div(wanted, job.image_blocks * conv->groups));
-    job.slack = fc_ceil_div(reach(conv) + conv->padding[1], lanes) * lanes + lanes;
     job.grads_bytes = fc_align((size_t)(job.filters * job.pitch * e));
-    job.products_bytes = fc_align((size_t)((job.chunk * job.taps * job.pitch + 2 * job.slack) * e));
+    job.products_bytes = fc_align((size_t)((job.chunk * job.taps * job.pitch + lanes) * e));
     return job;
 }
 
@@ -114,7 +108,7 @@ static fc_status run_task(void* context, int64_t index) {
     const int64_t e = job->element, area = conv->in_size[0] * conv->in_size[1];
     char* grads = fc_workspace(FC_SLOT_TASK, job->grads_bytes + job->products_bytes);
     if (!grads) return FC_ERROR_MEMORY;
-    char* products = grads + job->grads_bytes + job->slack * e;
+    char* products = grads + job->grads_bytes;
     const int64_t part = index % job->parts;
     index /= job->parts;
     const int64_t group = index % conv->groups, image = index / conv->groups * job->images;
