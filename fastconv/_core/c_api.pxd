@@ -40,15 +40,26 @@ cdef extern from "fastconv.h" nogil:
     size_t fc_output_release_idle()
     void fc_output_fail_at(int64_t n)
 
+    ctypedef enum fc_layout:
+        FC_NCHW, FC_NHWC, FC_BLOCKED
+
+    int64_t fc_blocked_lanes(fc_dtype dtype)
+
+    ctypedef struct fc_images:
+        int64_t batch, channels
+        int64_t size[2]
+        fc_layout layout
+
+    fc_status fc_images_to_blocked(const fc_images* images, fc_dtype dtype, const void* plain,
+                                   void* blocked)
+    fc_status fc_images_from_blocked(const fc_images* images, fc_dtype dtype, const void* blocked,
+                                     void* plain)
+
     ctypedef struct fc_conv2d:
         int64_t batch, groups, in_channels, out_channels
-        int64_t in_size[2]
-        int64_t kernel_size[2]
-        int64_t out_size[2]
-        int64_t stride[2]
-        int64_t dilation[2]
-        int64_t padding[2]
-        int channels_last
+        int64_t[2] in_size, kernel_size, out_size
+        int64_t[2] stride, dilation, padding
+        fc_layout in_layout, out_layout
 
     fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                        const void* weight, const void* bias, int relu,

@@ -3,14 +3,18 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastconv._core.c_api cimport fc_conv2d
+from fastconv._core.c_api cimport fc_conv2d, fc_layout
+
+
+cdef fc_layout layout_of(str name) except *
+cdef int64_t size_of(fc_layout layout, int number, int64_t pixels, int64_t channels) noexcept
 
 
 cdef class Conv2d:
     """One fc_conv2d, filled and checked once, used by every call with that geometry."""
 
     cdef fc_conv2d c
-    cdef int64_t input_size, weight_size, output_size
+    cdef int64_t weight_size
 
     cdef void* input_of(self, cnp.ndarray array, int number) except NULL
     cdef void* weight_of(self, cnp.ndarray array, int number) except NULL

@@ -16,7 +16,8 @@ class Conv2d:
         stride: Sequence[int],
         dilation: Sequence[int],
         padding: Sequence[int],
-        channels_last: bool,
+        input_layout: str,
+        output_layout: str,
     ) -> None: ...
 
 def direct_forward(

@@ -4,23 +4,41 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastconv._core.c_api cimport (
-    data_of, dtype_of, fc_conv2d_direct_forward, fc_conv2d_direct_grad_input,
+    data_of, dtype_of, fc_blocked_lanes, fc_conv2d_direct_forward, fc_conv2d_direct_grad_input,
     fc_conv2d_direct_grad_weight, fc_conv2d_direct_work, fc_conv2d_direct_workspace,
-    fc_conv2d_grad_bias, fc_dtype, fc_status, raise_status, FC_FLOAT32, FC_FLOAT64,
+    fc_conv2d_grad_bias, fc_dtype, fc_layout, fc_status, raise_status, FC_BLOCKED, FC_FLOAT32,
+    FC_FLOAT64,
 )
 
 cnp.import_array()
 
 
+cdef fc_layout layout_of(str name) except *:
+    return <fc_layout><int>("NCHW", "NHWC", "blocked").index(name)
+
+
+cdef int64_t size_of(fc_layout layout, int number, int64_t pixels, int64_t channels) noexcept:
+    """Elements of images; blocked ones have whole vectors of channels."""
+    cdef int64_t lanes
+    if layout == FC_BLOCKED:
+        lanes = fc_blocked_lanes(FC_FLOAT32 if number == cnp.NPY_FLOAT32 else FC_FLOAT64)
+        channels = (channels + lanes - 1) // lanes * lanes
+    return pixels * channels
+
+
 cdef class Conv2d:
-    """A convolution's geometry in C: sizes, strides, dilations and the padding before each axis."""
+    """A convolution's geometry in C: sizes, strides, dilations and the padding before each axis.
+
+    Layouts are "NCHW", "NHWC" or "blocked".
+    """
 
     def __init__(self, int64_t batch, int64_t groups, int64_t in_channels, int64_t out_channels,
-                 in_size, kernel_size, out_size, stride, dilation, padding, bint channels_last):
+                 in_size, kernel_size, out_size, stride, dilation, padding,
+                 str input_layout, str output_layout):
         cdef int axis
         self.c.batch, self.c.groups = batch, groups
         self.c.in_channels, self.c.out_channels = in_channels, out_channels
-        self.c.channels_last = channels_last
+        self.c.in_layout, self.c.out_layout = layout_of(input_layout), layout_of(output_layout)
         for axis in range(2):
             self.c.in_size[axis] = in_size[axis]
             self.c.kernel_size[axis] = kernel_size[axis]
@@ -30,18 +48,18 @@ cdef class Conv2d:
             self.c.padding[axis] = padding[axis]
         if min(groups, *stride, *dilation, *kernel_size) < 1 or in_channels % groups or out_channels % groups:
             raise ValueError("fastconv: not a convolution")
-        self.input_size = batch * in_channels * in_size[0] * in_size[1]
-        self.output_size = batch * out_channels * out_size[0] * out_size[1]
         self.weight_size = out_channels * (in_channels // groups) * kernel_size[0] * kernel_size[1]
 
     cdef void* input_of(self, cnp.ndarray array, int number) except NULL:
-        return data_of(array, number, self.input_size)
+        cdef int64_t pixels = self.c.batch * self.c.in_size[0] * self.c.in_size[1]
+        return data_of(array, number, size_of(self.c.in_layout, number, pixels, self.c.in_channels))
 
     cdef void* weight_of(self, cnp.ndarray array, int number) except NULL:
         return data_of(array, number, self.weight_size)
 
     cdef void* output_of(self, cnp.ndarray array, int number) except NULL:
-        return data_of(array, number, self.output_size)
+        cdef int64_t pixels = self.c.batch * self.c.out_size[0] * self.c.out_size[1]
+        return data_of(array, number, size_of(self.c.out_layout, number, pixels, self.c.out_channels))
 
     cdef void* bias_of(self, cnp.ndarray array, int number) except NULL:
         return data_of(array, number, self.c.out_channels)

@@ -5,15 +5,19 @@ in a cache. Everything below receives it and asks no questions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from fastconv._core import images
 from fastconv._core.conv import Conv2d
 from fastconv.ops.arguments import as_int
 
 Pair = tuple[int, int]
 PaddingPairs = tuple[Pair, Pair]
+
+#: Why an algorithm that takes what users have, and nothing else, rejects a geometry.
+NEEDS_PLAIN = "it reads and writes NCHW, or NHWC, on both sides alike"
 
 #: Arrays of more bytes than this cannot be addressed with room to spare.
 LARGEST_ARRAY = 2**62
@@ -63,8 +67,9 @@ def check_size(name: str, shape: tuple[int, ...], item_size: int = 8) -> None:
 class Conv2dGeometry:
     """A 2-D convolution without its numbers. Pairs are (vertical, horizontal).
 
-    `padding` is ((top, bottom), (left, right)). Sizes are logical (NCHW) whatever the layout;
-    `input_shape`, `weight_shape` and `output_shape` are the arrays' own shapes.
+    `padding` is ((top, bottom), (left, right)). Sizes are logical (NCHW) whatever the layouts, which
+    are "NCHW", "NHWC" or, of what never leaves the engine, "blocked"; `input_shape`, `weight_shape`
+    and `output_shape` are the arrays' own shapes.
     """
 
     batch: int
@@ -80,11 +85,22 @@ class Conv2dGeometry:
     dilation: Pair
     padding: PaddingPairs
     groups: int
-    channels_last: bool
+    input_layout: str
+    output_layout: str
     input_shape: tuple[int, ...]
     weight_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     core: Conv2d = field(repr=False, compare=False)
+
+    @property
+    def channels_last(self) -> bool:
+        """Are both sides NHWC?"""
+        return self.input_layout == self.output_layout == "NHWC"
+
+    @property
+    def is_plain(self) -> bool:
+        """Are both sides NCHW, or both NHWC, as users have them?"""
+        return self.input_layout == self.output_layout != "blocked"
 
     @property
     def reduction(self) -> int:
@@ -135,6 +151,21 @@ def output_length(length: int, kernel: int, stride: int, dilation: int, padding:
     (10, 11)
     """
     return max(0, (length + sum(padding) - dilation * (kernel - 1) - 1) // stride + 1)
+
+
+def shape_of(layout: str, shape: tuple[int, int, int, int], itemsize: int = 4) -> tuple[int, ...]:
+    """Return the shape of the array that holds images of this NCHW shape in another layout.
+
+    Examples
+    --------
+    >>> shape_of("NHWC", (8, 3, 28, 31))
+    (8, 28, 31, 3)
+    """
+    batch, channels, *size = shape
+    if layout == "blocked":
+        lanes = images.lanes(itemsize == 8)
+        return (batch, -(-channels // lanes), *size, lanes)
+    return (batch, *size, channels) if layout == "NHWC" else shape
 
 
 def _check_channels(
@@ -208,16 +239,48 @@ def conv2d_geometry(
             f"padded input has only {padded}; pad more or use a smaller kernel"
         )
     filters = weight_shape[0]
-    channels_last = layout == "NHWC"
-    output_shape = (batch, rows, cols, filters) if channels_last else (batch, filters, rows, cols)
+    output_shape = shape_of(layout, (batch, filters, rows, cols))
     padded_shape = (batch, channels, height + sum(pads[0]), width + sum(pads[1]))
     for name, shape in ("input", padded_shape), ("weight", weight_shape), ("output", output_shape):
         check_size(name, shape)
     core = Conv2d(
         batch, count, channels, filters, size, kernel, (rows, cols), steps, spread,
-        (pads[0][0], pads[1][0]), channels_last,
+        (pads[0][0], pads[1][0]), layout, layout,
     )  # fmt: skip
     return Conv2dGeometry(
         batch, channels, height, width, filters, *kernel, rows, cols, steps, spread, pads, count,
-        channels_last, tuple(input_shape), tuple(weight_shape), output_shape, core,
+        layout, layout, tuple(input_shape), tuple(weight_shape), output_shape, core,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def with_layouts(
+    geometry: Conv2dGeometry, input_layout: str, output_layout: str, itemsize: int
+) -> Conv2dGeometry:
+    """Return an NCHW geometry with other layouts on its sides; blocked shapes depend on the item.
+
+    ValueError if a group of channels is not whole blocks of them where images are blocked.
+    """
+    g = geometry
+    size, out_size = (g.in_height, g.in_width), (g.out_height, g.out_width)
+    lanes = images.lanes(itemsize == 8)
+    sides = (("input", input_layout, g.in_channels), ("output", output_layout, g.out_channels))
+    for name, layout, channels in sides:
+        if layout == "blocked" and g.groups > 1 and channels // g.groups % lanes:
+            raise ValueError(
+                f"groups: expected a multiple of {lanes} {name} channels a group of blocked images, "
+                f"got {channels} in {g.groups} groups"
+            )
+    core = Conv2d(
+        g.batch, g.groups, g.in_channels, g.out_channels, size,
+        (g.kernel_height, g.kernel_width), out_size, g.stride, g.dilation,
+        (g.padding[0][0], g.padding[1][0]), input_layout, output_layout,
+    )  # fmt: skip
+    return replace(
+        g,
+        input_layout=input_layout,
+        output_layout=output_layout,
+        input_shape=shape_of(input_layout, (g.batch, g.in_channels, *size), itemsize),
+        output_shape=shape_of(output_layout, (g.batch, g.out_channels, *out_size), itemsize),
+        core=core,
+    )

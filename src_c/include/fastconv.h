@@ -69,15 +69,39 @@ FC_API void fc_output_fail_at(int64_t n);
 
 /* ---- convolution -------------------------------------------------------------------------- */
 
-/* A 2-D convolution (cross-correlation). Images are NCHW, or NHWC if channels_last; weights are
- * always OIHW: (out_channels, in_channels / groups, kernel_height, kernel_width). Axis 0 of the
- * pairs is vertical. `padding` is before the first row and column; what lies after follows from the
- * output's size. */
+/* Where the elements of a batch of images lie. BLOCKED is the engine's own order, [image][channel
+ * block][row][column][lane], in blocks of fc_blocked_lanes channels, a vector a pixel; lanes past
+ * the last channel are zeros, which whoever writes such images writes too. */
+typedef enum { FC_NCHW, FC_NHWC, FC_BLOCKED } fc_layout;
+
+/* Channels of a block: the lanes of a vector of the selected instruction set. */
+FC_API int64_t fc_blocked_lanes(fc_dtype dtype);
+
+/* A batch of images, NCHW or NHWC. */
+typedef struct {
+    int64_t batch, channels, size[2];
+    fc_layout layout;
+} fc_images;
+
+/* Whole images between a plain layout and BLOCKED, either way at the speed of memory. */
+FC_API fc_status fc_images_to_blocked(const fc_images* images, fc_dtype dtype, const void* plain,
+                                      void* blocked);
+FC_API fc_status fc_images_from_blocked(const fc_images* images, fc_dtype dtype,
+                                        const void* blocked, void* plain);
+
+/* A 2-D convolution (cross-correlation). The input (and its gradient) and the output (and its) have
+ * a layout each; weights are always OIHW: (out_channels, in_channels / groups, kernel_height,
+ * kernel_width). Axis 0 of the pairs is vertical. `padding` is before the first row and column;
+ * what lies after follows from the output's size.
+ *
+ * The implicit GEMM and Winograd take any pair of layouts, but of blocked images a group must be
+ * whole blocks; the others take NCHW or NHWC, the same on both sides. What they do not take they
+ * refuse with FC_ERROR_ARGUMENT. */
 typedef struct {
     int64_t batch, groups, in_channels, out_channels;
     int64_t in_size[2], kernel_size[2], out_size[2];
     int64_t stride[2], dilation[2], padding[2];
-    int channels_last;
+    fc_layout in_layout, out_layout;
 } fc_conv2d;
 
 /* Direct convolution on phase-split planes (ops/conv_direct.c): output = conv(input, weight) +

@@ -49,9 +49,10 @@ typedef struct {
  */
 typedef struct {
     int64_t rows, columns, row_stride, column_stride;
-    int relu;  /* on the way back */
-    int dense; /* packing: columns end up `rows` elements apart, with a vector of slack at the end
-                */
+    int relu;   /* on the way back */
+    int padded; /* on the way back: lanes past `rows` are stored too, as zeros */
+    int dense;  /* packing: columns end up `rows` elements apart, with a vector of slack at the end
+                 */
 } fc_lanes;
 
 /* Runs of pixels whose products are summed (conv_dots.inc), in elements. */

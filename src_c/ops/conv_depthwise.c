@@ -12,7 +12,7 @@ void fc_depthwise_pack(const fc_depthwise_job* job, int64_t first, int64_t count
     const fc_depthwise_plan* p = &job->plan;
     const int64_t in = p->conv->in_channels / p->conv->groups;
     const int64_t window = p->conv->kernel_size[0] * p->conv->kernel_size[1];
-    const int last = p->conv->channels_last;
+    const int last = fc_channels_last(p->conv);
     int64_t place[FC_DEPTHWISE_CHANNELS], base[FC_DEPTHWISE_CHANNELS];
     for (int64_t l = 0; l < (last ? p->kernels->lanes : count); l++) {
         const int64_t channel = first + (l < count ? l : 0);
@@ -48,23 +48,23 @@ static fc_depthwise sums_of(const fc_depthwise_job* job, const fc_depthwise_unit
     const fc_depthwise_plan* p = &job->plan;
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
     const int64_t lanes = p->kernels->lanes, cols = h->positions;
-    fc_depthwise sums = {.rows = u->rows,
-                         .results = p->conv->channels_last ? 1 : p->results,
-                         .weight_step = (1 + p->entries) * lanes,
-                         .source_group = p->group_stride,
-                         .output_channel =
-                             p->conv->channels_last ? p->lanes : p->output_strides.channel_stride,
-                         .stride = v->stride,
-                         .source_pitch = p->pitch,
-                         .source_step = lanes,
-                         .output_pitch = p->tile_pitch,
-                         .output_step = lanes,
-                         .lanes = lanes,
-                         .last_lanes = lanes,
-                         .relu = job->relu};
-    sums.vectors = p->conv->channels_last ? cols : fc_ceil_div(cols, lanes);
-    if (p->conv->channels_last) sums.source_step = h->stride * lanes;
-    if (p->conv->channels_last) {
+    fc_depthwise sums = {
+        .rows = u->rows,
+        .results = fc_channels_last(p->conv) ? 1 : p->results,
+        .weight_step = (1 + p->entries) * lanes,
+        .source_group = p->group_stride,
+        .output_channel = fc_channels_last(p->conv) ? p->lanes : p->output_strides.channel_stride,
+        .stride = v->stride,
+        .source_pitch = p->pitch,
+        .source_step = lanes,
+        .output_pitch = p->tile_pitch,
+        .output_step = lanes,
+        .lanes = lanes,
+        .last_lanes = lanes,
+        .relu = job->relu};
+    sums.vectors = fc_channels_last(p->conv) ? cols : fc_ceil_div(cols, lanes);
+    if (fc_channels_last(p->conv)) sums.source_step = h->stride * lanes;
+    if (fc_channels_last(p->conv)) {
         sums.lanes = p->lanes;
         sums.last_lanes = (u->channels - 1) % p->lanes + 1;
     } else if (cols < lanes && !p->tiles)
@@ -73,7 +73,7 @@ static fc_depthwise sums_of(const fc_depthwise_job* job, const fc_depthwise_unit
         sums.back = sums.vectors * lanes - cols;
     if (p->tiles) return sums;
     sums.output_pitch = p->output_strides.row_stride;
-    if (p->conv->channels_last) sums.output_step = p->output_strides.col_stride;
+    if (fc_channels_last(p->conv)) sums.output_step = p->output_strides.col_stride;
     return sums;
 }
 
@@ -118,7 +118,7 @@ static void run_tiles(const fc_depthwise_job* job, const fc_depthwise_unit* u,
             run_pair(job, t, &one, packed + m * one.weight_step * p->element, slab,
                      tiles + t * p->tile_stride * p->element);
         const int64_t lanes = m + 1 < whole->channels ? whole->lanes : whole->last_lanes;
-        merge(job, u, tiles, p->conv->channels_last ? lanes : 0, one.room - m * one.room_step,
+        merge(job, u, tiles, fc_channels_last(p->conv) ? lanes : 0, one.room - m * one.room_step,
               output + m * one.output_channel * p->element);
         if ((m + 1) % one.results == 0) slab += p->group_stride * p->element;
     }
@@ -131,7 +131,7 @@ static void run_unit(const fc_depthwise_job* job, const fc_depthwise_unit* u, in
     char* packed = scratch + p->slab_bytes;
     fc_depthwise_fill_slab(p, u, job->source, scratch);
     fc_depthwise sums = sums_of(job, u);
-    const int last = p->conv->channels_last, whole = p->row_blocks == 1;
+    const int last = fc_channels_last(p->conv), whole = p->row_blocks == 1;
     const int64_t row = output_row(p, u->first_row), below = output_row(p, u->first_row + u->rows);
     const int64_t most = last ? p->groups * p->lanes : FC_DEPTHWISE_CHANNELS;
     /* NCHW: more channels than fit at once are those of one group */

@@ -24,7 +24,7 @@ static weight_job job_of(const fc_depthwise_plan* plan) {
     weight_job job = {.plan = *plan};
     const fc_depthwise_plan* p = &job.plan;
     const int64_t lanes = p->kernels->lanes, cols = p->axis[1].positions;
-    const int last = p->conv->channels_last;
+    const int last = fc_channels_last(p->conv);
     job.results = p->groups * (last ? 1 : p->results);
     job.grad_cols = last ? cols * lanes : fc_ceil_div(cols, lanes) * lanes;
     job.sums_bytes = (size_t)((last ? 1 : 2) * p->entries * lanes * p->element);
@@ -52,12 +52,12 @@ static grad_rows rows_of(const weight_job* job, const fc_depthwise_unit* u, int6
     const fc_depthwise_plan* p = &job->plan;
     const fc_strides* s = &p->output_strides;
     const int64_t lanes = p->kernels->lanes, cols = p->axis[1].positions;
-    const int64_t at =
-        u->image * s->batch_stride +
-        (u->first_channel + result * (p->conv->channels_last ? p->lanes : 1)) * s->channel_stride +
-        u->first_row * s->row_stride;
+    const int64_t at = u->image * s->batch_stride +
+                       (u->first_channel + result * (fc_channels_last(p->conv) ? p->lanes : 1)) *
+                           s->channel_stride +
+                       u->first_row * s->row_stride;
     const int64_t room = p->conv->batch * s->batch_stride - at;
-    const int last = p->conv->channels_last;
+    const int last = fc_channels_last(p->conv);
     const int64_t reach = last ? (cols - 1) * s->col_stride + lanes : job->grad_cols;
     const char* from = job->grad_output + at * p->element;
     if ((u->rows - 1) * s->row_stride + reach <= room)
@@ -99,13 +99,13 @@ static void multiply(const weight_job* job, const fc_depthwise_unit* u, const ch
                               .source_step = h->stride * lanes,
                               .grad_pitch = grads->pitch,
                               .grad_step = grads->step};
-    if (!p->conv->channels_last) {
+    if (!fc_channels_last(p->conv)) {
         dots.vectors = h->positions / lanes;
         dots.source_step = lanes;
     }
     if (dots.vectors) p->kernels->depthwise_dots(&dots, grads->from, slab, sums);
     const int64_t done = dots.vectors * lanes;
-    if (p->conv->channels_last || done == h->positions) return;
+    if (fc_channels_last(p->conv) || done == h->positions) return;
     dots.vectors = 1;
     p->kernels->depthwise_dots(&dots, grads->from + done * p->element, slab + done * p->element,
                                sums + p->entries * lanes * p->element);
@@ -114,7 +114,7 @@ static void multiply(const weight_job* job, const fc_depthwise_unit* u, const ch
 static void finish(const weight_job* job, const fc_depthwise_unit* u, const char* sums,
                    char* result) {
     const fc_depthwise_plan* p = &job->plan;
-    const int last = p->conv->channels_last;
+    const int last = fc_channels_last(p->conv);
     const int64_t width = last ? p->lanes : 1;
     int64_t base[FC_DEPTHWISE_LANES];
     for (int64_t m = 0; m * width < u->channels; m++) {
@@ -143,10 +143,10 @@ static fc_status run_task(void* context, int64_t index) {
             const int64_t image = i / p->row_blocks, rows = i % p->row_blocks;
             unit = fc_depthwise_locate(p, (image * p->blocks + block) * p->row_blocks + rows);
             fc_depthwise_fill_slab(p, &unit, job->input, slab);
-            const int64_t width = p->conv->channels_last ? p->lanes : 1;
+            const int64_t width = fc_channels_last(p->conv) ? p->lanes : 1;
             for (int64_t m = 0; m * width < unit.channels; m++) {
                 const grad_rows grad = rows_of(job, &unit, m, grads);
-                const int64_t part = p->conv->channels_last ? m : m / p->results;
+                const int64_t part = fc_channels_last(p->conv) ? m : m / p->results;
                 const char* source = slab + part * p->group_stride * p->element;
                 multiply(job, &unit, source, &grad, sums + (size_t)m * job->sums_bytes);
             }

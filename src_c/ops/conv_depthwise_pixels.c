@@ -43,7 +43,7 @@ static fc_depthwise_plan plan_of(const fc_conv2d* t, fc_dtype dtype, int backwar
 }
 
 int fc_depthwise_pixels_can(const fc_conv2d* conv, fc_dtype dtype, int backward) {
-    if (!conv->channels_last || conv->in_channels != conv->groups ||
+    if (!fc_channels_last(conv) || conv->in_channels != conv->groups ||
         conv->out_channels != conv->groups || conv->groups < fc_kernels_for(dtype)->lanes)
         return 0;
     const fc_conv2d t = transposed(conv);

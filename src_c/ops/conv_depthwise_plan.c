@@ -46,7 +46,7 @@ static void choose_lanes(fc_depthwise_plan* p) {
     const int64_t lanes = p->kernels->lanes;
     p->parts = p->conv->groups;
     p->lanes = lanes;
-    if (p->conv->channels_last) {
+    if (fc_channels_last(p->conv)) {
         const int64_t groups = lanes / fc_max(p->reduced, p->results); /* of a vector */
         p->together = groups > 0;
         p->lanes = groups > 0 ? groups * p->results : lanes;
@@ -65,13 +65,13 @@ static void cut_rows(fc_depthwise_plan* p, int64_t most) {
 /* Rows of a unit, as the caches like them. */
 static void choose_rows(fc_depthwise_plan* p) {
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
-    const int64_t vector = p->conv->channels_last ? p->kernels->lanes : 1;
-    p->phases = p->conv->channels_last ? 1 : fc_min(h->stride, h->reach + 1);
-    p->cols = p->conv->channels_last ? (h->positions - 1) * h->stride + h->reach + 1
-                                     : h->positions + h->reach / h->stride;
+    const int64_t vector = fc_channels_last(p->conv) ? p->kernels->lanes : 1;
+    p->phases = fc_channels_last(p->conv) ? 1 : fc_min(h->stride, h->reach + 1);
+    p->cols = fc_channels_last(p->conv) ? (h->positions - 1) * h->stride + h->reach + 1
+                                        : h->positions + h->reach / h->stride;
     p->pitch = fc_ceil_div(p->cols * vector, p->kernels->lanes) * p->kernels->lanes;
     const int64_t line = p->reduced * p->phases * p->pitch * p->element;
-    if (p->conv->channels_last) {
+    if (fc_channels_last(p->conv)) {
         const int64_t least = (LEAST_ROWS - 1) * v->stride + v->reach + 1;
         cut_channels(p, fc_max(1, fc_min(p->together ? VECTORS : 1, LANE_BYTES / (least * line))));
         cut_rows(p, fc_max(LEAST_ROWS, (LANE_BYTES / (p->groups * line) - v->reach) / v->stride));
@@ -94,12 +94,13 @@ static void layout_scratch(fc_depthwise_plan* p) {
     p->phase_stride = lines * p->pitch + 2 * lanes; /* rows may end in a vector of zeros */
     p->channel_stride = p->phases * p->phase_stride;
     p->group_stride = p->reduced * p->channel_stride;
-    const int64_t packed =
-        p->conv->channels_last ? p->groups : fc_min(p->groups * p->results, FC_DEPTHWISE_CHANNELS);
+    const int64_t packed = fc_channels_last(p->conv)
+                               ? p->groups
+                               : fc_min(p->groups * p->results, FC_DEPTHWISE_CHANNELS);
     p->slab_bytes = fc_align((size_t)((p->groups * p->group_stride + slack) * p->element));
     p->packed_bytes = fc_align((size_t)(packed * (p->entries + 1) * lanes * p->element));
     const int64_t vectors =
-        p->conv->channels_last ? h->positions : fc_ceil_div(h->positions, lanes);
+        fc_channels_last(p->conv) ? h->positions : fc_ceil_div(h->positions, lanes);
     p->tile_pitch = vectors * lanes;
     p->tile_stride = p->rows * p->tile_pitch + slack;
     p->tiles = v->residues * h->residues > 1 ? v->residues * h->residues : 0;
@@ -131,9 +132,9 @@ fc_depthwise_plan fc_depthwise_plan_of(const fc_conv2d* conv, fc_dtype dtype, in
         p.output_size[axis] = backward ? conv->in_size[axis] : conv->out_size[axis];
     }
     p.source_strides = fc_image_strides(p.source_channels, p.source_size[0], p.source_size[1],
-                                        conv->channels_last);
+                                        fc_channels_last(conv));
     p.output_strides = fc_image_strides(p.output_channels, p.output_size[0], p.output_size[1],
-                                        conv->channels_last);
+                                        fc_channels_last(conv));
     p.weight_step[0] = conv->kernel_size[1];
     p.weight_step[1] = 1;
     p.col_step = p.kernels->lanes;
@@ -158,7 +159,7 @@ static int pays(const fc_conv2d* conv, int pass) {
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
     if (fc_min(in, out) == 1) return 1;
     if (fc_max(in, out) > SMALL_GROUP) return 0;
-    return conv->channels_last || in * out <= FEW_PAIRS ||
+    return fc_channels_last(conv) || in * out <= FEW_PAIRS ||
            (pass == 1 && fc_max(conv->stride[0], conv->stride[1]) > 1);
 }
 
@@ -214,8 +215,8 @@ static void add_place(const fc_depthwise_plan* p, int64_t channel, int64_t row, 
     const int64_t shift = shift_of(p, 1, along), stride = p->axis[1].stride;
     p->offset[end->offset++] =
         (int32_t)(channel * p->channel_stride + shift_of(p, 0, tap) * p->pitch +
-                  (conv->channels_last ? shift * p->col_step
-                                       : shift % stride * p->phase_stride + shift / stride));
+                  (fc_channels_last(conv) ? shift * p->col_step
+                                          : shift % stride * p->phase_stride + shift / stride));
     const int64_t base =
         channel * window * (p->backward ? channels : 1) + along * p->weight_step[1];
     for (int64_t n = row, found = 0; found < taps; n++) {
@@ -268,7 +269,7 @@ fc_depthwise_unit fc_depthwise_locate(const fc_depthwise_plan* p, int64_t index)
                            .block = index / p->row_blocks % p->blocks,
                            .image = index / p->row_blocks / p->blocks};
     u.rows = fc_min(p->rows, p->axis[0].positions - u.first_row);
-    if (!p->conv->channels_last) {
+    if (!fc_channels_last(p->conv)) {
         const int64_t first = u.block * p->groups;
         u.first_channel = first * p->results;
         u.channels = fc_min(p->groups, p->conv->groups - first) * p->results;
@@ -310,7 +311,7 @@ void fc_depthwise_fill_slab(const fc_depthwise_plan* p, const fc_depthwise_unit*
     const int64_t at = u->image * p->source_strides.batch_stride +
                        u->source_channel * p->source_strides.channel_stride;
     fill.room = size - at;
-    if (p->conv->channels_last) {
+    if (fc_channels_last(p->conv)) {
         p->kernels->depthwise_fill_lanes(&fill, source + at * p->element, slab);
         return;
     }

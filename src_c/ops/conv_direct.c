@@ -18,13 +18,13 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
         .reduced = in_per_group,
         .results = out_per_group,
         .source_strides = fc_image_strides(conv->in_channels, conv->in_size[0], conv->in_size[1],
-                                           conv->channels_last),
+                                           fc_channels_last(conv)),
         .source_height = conv->in_size[0],
         .source_width = conv->in_size[1],
         .first_row = -conv->padding[0],
         .first_column = -conv->padding[1],
         .output_strides = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
-                                           conv->channels_last),
+                                           fc_channels_last(conv)),
         .out_rows = conv->out_size[0],
         .out_cols = conv->out_size[1],
         .weight_group_stride = out_per_group * in_per_group * window,
@@ -87,7 +87,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     const int is_explicit =
         fc_explicit_pays(conv, in_per_group, conv->in_size[1] / conv->stride[1], dtype);
     const fc_strides strides = fc_image_strides(conv->in_channels, conv->in_size[0],
-                                                conv->in_size[1], conv->channels_last);
+                                                conv->in_size[1], fc_channels_last(conv));
     fc_taps_problem problem = {
         .dtype = dtype,
         .batch = conv->batch,
@@ -95,7 +95,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
         .reduced = out_per_group,
         .results = in_per_group,
         .source_strides = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
-                                           conv->channels_last),
+                                           fc_channels_last(conv)),
         .source_height = conv->out_size[0],
         .source_width = conv->out_size[1],
         .output_strides = {strides.batch_stride, strides.channel_stride,

@@ -67,7 +67,7 @@ static void choose_blocks(weight_job* job) {
     if (job->rows == conv->out_size[0] && job->cols == conv->out_size[1])
         job->images = fc_max(1, fc_min(conv->batch, PIXELS / ((job->rows + seam) * width)));
     const int64_t lanes = job->kernels->lanes, last = conv->out_size[0] % job->rows;
-    job->reads_grads = job->mode == COLUMNS && !conv->channels_last &&
+    job->reads_grads = job->mode == COLUMNS && !fc_channels_last(conv) &&
                        job->cols == conv->out_size[1] && job->rows * job->cols % lanes == 0 &&
                        last * job->cols % lanes == 0;
 }
@@ -156,7 +156,7 @@ static void fill_input(const weight_job* job, const pixel_block* b, char* planes
     const fc_conv2d* conv = job->conv;
     const fc_plane_layout* layout = &job->input_layout;
     const fc_strides s = fc_image_strides(conv->in_channels, conv->in_size[0], conv->in_size[1],
-                                          conv->channels_last);
+                                          fc_channels_last(conv));
     const fc_planes shape = {
         .height = conv->in_size[0],
         .width = conv->in_size[1],
@@ -199,7 +199,7 @@ static void fill_grads(const weight_job* job, const pixel_block* b, int64_t firs
     static const int64_t zero = 0;
     const fc_conv2d* conv = job->conv;
     const fc_strides s = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
-                                          conv->channels_last);
+                                          fc_channels_last(conv));
     const fc_planes shape = {
         .height = b->first_row + b->rows, /* beyond the block: zeros, not its neighbours */
         .width = b->first_col + b->cols,

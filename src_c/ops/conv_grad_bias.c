@@ -47,6 +47,7 @@ static fc_status sum_channels_last(void* context, int64_t index) {
 
 fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                               void* grad_bias) {
+    if (conv->out_layout == FC_BLOCKED) return FC_ERROR_ARGUMENT;
     bias_job job = {.conv = conv,
                     .kernels = fc_kernels_for(dtype),
                     .dtype = dtype,
@@ -54,7 +55,7 @@ fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void*
                     .grad_bias = grad_bias};
     const double work =
         (double)(conv->batch * conv->out_channels * conv->out_size[0] * conv->out_size[1]) / 2;
-    if (conv->channels_last)
+    if (conv->out_layout == FC_NHWC)
         return fc_parallel_for(fc_ceil_div(conv->out_channels, CHANNELS_LAST_BLOCK), work,
                                sum_channels_last, &job);
     return fc_parallel_for(conv->out_channels, work, sum_channel, &job);

@@ -46,9 +46,9 @@ static void plan(im2col_job* job) {
     job->filters = conv->out_channels / conv->groups;
     job->depth = job->channels * job->window;
     job->in_strides = fc_image_strides(conv->in_channels, conv->in_size[0], conv->in_size[1],
-                                       conv->channels_last);
+                                       fc_channels_last(conv));
     job->out_strides = fc_image_strides(conv->out_channels, conv->out_size[0], conv->out_size[1],
-                                        conv->channels_last);
+                                        fc_channels_last(conv));
     const int64_t chunks = fc_min(fc_ceil_div(job->depth, DEPTH), job->channels);
     job->chunk = fc_ceil_div(job->channels, chunks);
     job->chunks = fc_ceil_div(job->channels, job->chunk);
@@ -128,7 +128,8 @@ static int64_t pixels_offset(const im2col_job* job, const slab* s) {
 }
 
 static int64_t leading(const im2col_job* job) {
-    return job->conv->channels_last ? job->out_strides.col_stride : job->out_strides.channel_stride;
+    return fc_channels_last(job->conv) ? job->out_strides.col_stride
+                                       : job->out_strides.channel_stride;
 }
 
 /* Blocks of a task index: every loop below takes slabs in the same order. */
@@ -145,7 +146,7 @@ static void size_slab(const im2col_job* job, slab* s) {
 static void start_output(const im2col_job* job, const slab* s, char* output) {
     const fc_strides* o = &job->out_strides;
     const int64_t pixels = s->rows * s->cols;
-    const int64_t step = job->conv->channels_last ? o->col_stride : 1;
+    const int64_t step = fc_channels_last(job->conv) ? o->col_stride : 1;
 #define START(T)                                                                                   \
     for (int64_t k = 0; k < job->filters; k++) {                                                   \
         const T bias = ((const T*)job->bias)[s->group * job->filters + k];                         \
@@ -162,7 +163,7 @@ static void start_output(const im2col_job* job, const slab* s, char* output) {
 
 static void clip_output(const im2col_job* job, const slab* s, char* output) {
     const int64_t pixels = s->rows * s->cols;
-    const int last = job->conv->channels_last;
+    const int last = fc_channels_last(job->conv);
     const int64_t runs = last ? pixels : job->filters, size = last ? job->filters : pixels;
     const fc_unary relu = job->kernels->activation_forward[FC_ACTIVATION_relu];
     for (int64_t i = 0; i < runs; i++) {
@@ -197,7 +198,7 @@ static fc_status forward_task(void* context, int64_t index) {
             (s.group * job->filters * job->depth + s.channel * job->window) * job->element;
         const int add = job->bias || s.channel > 0;
         const product p =
-            conv->channels_last
+            fc_channels_last(conv)
                 ? (product){'T',        'T',     job->filters, pixels, depth,  weight,
                             job->depth, columns, pixels,       add,    output, leading(job)}
                 : (product){'N',    'N',    pixels,     job->filters, depth,  columns,
@@ -224,7 +225,7 @@ static fc_status grad_input_task(void* context, int64_t index) {
             const char* weight =
                 job->weight +
                 (s.group * job->filters * job->depth + s.channel * job->window) * job->element;
-            const product p = {conv->channels_last ? 'T' : 'N',
+            const product p = {fc_channels_last(conv) ? 'T' : 'N',
                                'T',
                                pixels,
                                depth,
@@ -264,7 +265,7 @@ static fc_status grad_weight_task(void* context, int64_t index) {
                 make_columns(job, &s, columns);
                 const int64_t pixels = s.rows * s.cols;
                 const product p = {'T',
-                                   conv->channels_last ? 'T' : 'N',
+                                   fc_channels_last(conv) ? 'T' : 'N',
                                    s.channels * job->window,
                                    job->filters,
                                    pixels,

@@ -68,7 +68,7 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
         const char* slab = m->slab + (m->segments > 1 ? 0 : first) * p->element;
         for (int64_t i = 0; i < runs.images; i++)
             for (int64_t row = 0; row < runs.rows; row++) {
-                const int64_t line = i * plan->slab_rows + row * p->rows.source_step;
+                const int64_t line = i * plan->image_rows + row * p->rows.source_step;
                 const int64_t out_row = row * p->rows.target_step + rows->first;
                 const int64_t to =
                     i * m->sums.image + out_row * m->sums.row + cols->first * m->sums.col;
@@ -113,16 +113,16 @@ static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
         if (t->last <= plan->full) continue;
         m.segment += plan->chunk * taps;
         m.accumulate = plan->full > 0;
-        m.pixel = plan->reads_source ? p->source.strides.col_stride : plan->tail;
+        m.pixel = plan->tail_pixel;
         m.depth = merged * plan->tail;
         m.segments = taps / merged;
-        m.slab = t->slab + block_start(job, plan->chunk);
+        m.slab = t->slab + block_start(job, plan->reads_source ? whole : plan->chunk);
         m.weight += whole * lanes * taps * width * p->element;
         multiply_pair(job, b, &m, rows, cols);
     }
 }
 
-/* Bias and activation of sums that are where they belong. */
+/* Bias and activation of sums that are where they belong, in NHWC images. */
 static void finish_tile(const implicit_job* job, const fc_block* block, int64_t channels,
                         const sums_place* sums) {
     const fc_implicit* p = job->problem;
@@ -142,6 +142,25 @@ static void finish_tile(const implicit_job* job, const fc_block* block, int64_t 
     }
 }
 
+/* The same, vector by vector, for sums in scratch and in blocked images, which are unpacked in
+ * place. */
+static void unpack_tile(const implicit_job* job, const fc_implicit_block* b, fc_block block,
+                        int64_t end, const sums_place* sums) {
+    const fc_implicit* p = job->problem;
+    const int64_t lanes = p->kernels->lanes;
+    const int needed = !job->plan.writes_target || job->bias || job->relu;
+    for (int64_t v = 0; v < p->kernels->gemm_nv && block.channel < end; v++) {
+        block.channels = fc_min(lanes, end - block.channel);
+        const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
+        for (int64_t i = 0; i < b->images && (needed || block.channels < lanes); i++) {
+            block.image = b->image + i;
+            fc_unpack_block(&p->target, &block, bias, job->relu,
+                            sums->data + (v * sums->vector + i * sums->image) * p->element);
+        }
+        block.channel += lanes;
+    }
+}
+
 static void store_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
                        const sums_place* sums) {
     const fc_implicit* p = job->problem;
@@ -150,26 +169,16 @@ static void store_tile(const implicit_job* job, const fc_implicit_block* b, int6
     fc_block block = {.channel = b->group * p->results + result,
                       .row = b->row * p->rows.target_step,
                       .column = b->col * p->cols.target_step,
-                      .pitch = plan->out_cols};
+                      .pitch = plan->writes_target ? p->target.width : plan->out_cols};
     block.rows = fc_min(b->rows * p->rows.target_step, p->target.height - block.row);
     block.columns = fc_min(b->cols * p->cols.target_step, p->target.width - block.column);
-    if (plan->writes_target) {
-        const int64_t channels = fc_min(p->results - result, p->kernels->gemm_nv * lanes);
-        for (; block.image < b->images && (job->bias || job->relu); block.image++)
-            finish_tile(job, &block, channels, sums);
+    if (!plan->writes_target || p->target.layout == FC_BLOCKED) {
+        unpack_tile(job, b, block, (b->group + 1) * p->results, sums);
         return;
     }
-    const int64_t end = block.channel - result + p->results;
-    for (int64_t v = 0; v < p->kernels->gemm_nv && block.channel < end; v++) {
-        block.channels = fc_min(lanes, end - block.channel);
-        const char* bias = job->bias ? job->bias + block.channel * p->element : NULL;
-        for (int64_t i = 0; i < b->images; i++) {
-            block.image = b->image + i;
-            fc_unpack_block(&p->target, &block, bias, job->relu,
-                            sums->data + (v * sums->vector + i * sums->image) * p->element);
-        }
-        block.channel += lanes;
-    }
+    const int64_t channels = fc_min(p->results - result, p->kernels->gemm_nv * lanes);
+    for (; block.image < b->images && (job->bias || job->relu); block.image++)
+        finish_tile(job, &block, channels, sums);
 }
 
 static sums_place place_sums(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
@@ -184,28 +193,26 @@ static sums_place place_sums(const implicit_job* job, const fc_implicit_block* b
                             .row = row,
                             .col = lanes,
                             .vector = plan->images * plan->out_rows * row};
-    const int64_t at = b->image * s->batch_stride + b->row * p->rows.target_step * s->row_stride +
-                       b->col * p->cols.target_step * s->col_stride + b->group * p->results +
-                       tile * p->kernels->gemm_nv * lanes;
+    const int64_t channel = b->group * p->results + tile * p->kernels->gemm_nv * lanes;
+    const int64_t at = fc_image_place(&p->target, b->image, channel, b->row * p->rows.target_step,
+                                      b->col * p->cols.target_step);
     return (sums_place){.data = p->target.data + at * p->element,
                         .image = s->batch_stride,
                         .row = s->row_stride,
                         .col = s->col_stride,
-                        .vector = lanes};
+                        .vector = p->target.block_stride};
 }
 
-/* Where the block's pixels are: in a slab, or in the user's memory. */
+/* Where the pixels of the block's first channels are: in a slab, or in the user's memory. */
 static char* place_source(const implicit_job* job, const fc_implicit_block* b, int64_t place,
                           char* scratch) {
     const fc_implicit* p = job->problem;
-    const fc_strides* s = &p->source.strides;
     if (job->plan.is_shared) return job->shared + place * (int64_t)job->plan.slab_bytes;
     if (!job->plan.reads_source) return scratch;
     const int64_t row = p->rows.low + b->row * p->rows.source_step;
     const int64_t col = p->cols.low + b->col * p->cols.source_step;
-    return p->source.data + (b->image * s->batch_stride + row * s->row_stride +
-                             col * s->col_stride + b->group * p->reduced) *
-                                p->element;
+    return p->source.data +
+           fc_image_place(&p->source, b->image, b->group * p->reduced, row, col) * p->element;
 }
 
 /* The weights of a tile: packed before, or now. */
@@ -245,7 +252,7 @@ static fc_status run_block(void* context, int64_t index) {
                 .tile = t,
                 .first = first,
                 .last = last,
-                .slab = slab,
+                .slab = slab + (plan->reads_source ? block_start(job, first) : 0),
                 .weight = weights_of(job, b.group * plan->tiles + t, sums + plan->sums_bytes),
                 .sums = place_sums(job, &b, t, sums + (t - from) * tile_bytes)};
             multiply_tile(job, &b, &product);

@@ -6,8 +6,9 @@
  * Taps side by side in a row are one longer segment. The last, shorter block of channels is packed
  * densely (pixels `tail` elements apart): no lane is lost on three or six channels.
  *
- * Where channels are neighbours in memory (NHWC) there may be nothing to pack: a 1x1 kernel reads
- * its pixels where they lie, and whole vectors of results are summed in the user's array.
+ * Where channels are neighbours in memory there may be nothing to pack. A 1x1 kernel reads NHWC
+ * pixels where they lie; any kernel that meets no padding reads blocked images so, which are slabs
+ * already. And whole vectors of results are summed in the user's array.
  *
  * The gradient of the input is the same, with a phase for each residue of its coordinates modulo
  * the stride; the gradient of the weights multiplies the slab's columns by the output's gradient.
@@ -69,12 +70,14 @@ typedef struct {
     int64_t image_blocks, row_blocks, col_blocks;
     int64_t tiles, parts; /* of up to two vectors of results; shares of them */
     int64_t slab_rows, slab_cols, block_stride;
+    int64_t image_rows;         /* of the slab, from one image to the next */
+    int64_t tail_pixel;         /* elements from one pixel of the tail to the next */
     int64_t out_rows, out_cols; /* of the sums: targets of a block */
     int is_merged;              /* taps of a row are one segment */
     int is_shared;              /* the slabs of all blocks are packed first */
     int is_whole;               /* one block of all pixels: a task packs the weights it needs */
     int has_idle;               /* some targets are met by no tap: zeros */
-    int reads_source;           /* pixels are rows of a matrix where they lie: no slab, no blocks */
+    int reads_source;           /* pixels are read where they lie: the images are the slab */
     int writes_target;          /* vectors of results are summed where they belong */
     size_t slab_bytes, tile_bytes, sums_bytes, packed_bytes;
     size_t own_weight_bytes; /* of a tile, where a task packs it */

@@ -46,7 +46,9 @@ static void multiply(const fc_weight_job* job, const fc_implicit_block* b, const
     const fc_implicit_plan* plan = &job->plan;
     const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
     const int64_t merged = plan->is_merged ? p->cols.taps : 1;
-    const fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
+    fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
+    if (runs.images > 1) /* job->line has every row's start: one long row, or all of them */
+        runs = (fc_implicit_runs){b->images, b->rows, b->cols};
     fc_gemm_panel panel = {.a_row = 1,
                            .segments = runs.images * runs.rows,
                            .depth = runs.cols,

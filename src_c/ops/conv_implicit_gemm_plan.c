@@ -19,11 +19,14 @@ static int64_t extent(const fc_steps* s, int64_t positions) {
     return (positions - 1) * s->source_step + s->reach + 1;
 }
 
-/* A 1x1 kernel that meets no padding, over pixels whose channels are neighbours: rows of a matrix.
- */
+/* A kernel that meets no padding, over pixels whose channels are neighbours: those of NHWC images
+ * are rows of a matrix if it is 1x1; a blocked image is a slab, but for taps of a row being one
+ * segment where the last channel block has lanes to skip. */
 static int reads_source(const fc_implicit* p) {
-    const fc_conv2d* conv = p->conv;
-    if (!conv->channels_last || p->rows.taps * p->cols.taps != 1) return 0;
+    const int is_one = p->rows.taps * p->cols.taps == 1;
+    const int is_slab = p->source.layout == FC_BLOCKED &&
+                        (p->cols.taps == 1 || p->reduced % p->kernels->lanes == 0);
+    if (!is_slab && !(p->source.layout == FC_NHWC && is_one)) return 0;
     const fc_steps* steps[] = {&p->rows, &p->cols};
     const int64_t size[] = {p->source.height, p->source.width};
     for (int axis = 0; axis < 2; axis++)
@@ -113,9 +116,15 @@ static void layout_slab(const fc_implicit* p, fc_implicit_plan* plan) {
     plan->row_blocks = fc_ceil_div(p->rows.positions, plan->rows);
     plan->slab_rows = extent(&p->rows, plan->rows);
     plan->slab_cols = extent(&p->cols, plan->cols);
+    plan->image_rows = plan->slab_rows;
+    plan->tail_pixel = plan->tail;
     if (plan->reads_source) {
+        const fc_strides* s = &p->source.strides;
         plan->slab_rows = p->source.height;
         plan->slab_cols = p->source.width;
+        plan->image_rows = s->batch_stride / s->row_stride;
+        plan->tail_pixel = s->col_stride;
+        plan->block_stride = p->source.block_stride;
         return;
     }
     const int64_t lanes = p->kernels->lanes;
@@ -159,9 +168,11 @@ fc_implicit_plan fc_implicit_make_plan(const fc_implicit* p) {
     fc_implicit_plan plan = start_plan(p);
     plan.is_whole = is_whole(p);
     plan.reads_source = reads_source(p);
-    plan.writes_target =
-        p->conv->channels_last && p->results % p->kernels->lanes == 0 && !plan.has_idle;
-    if (plan.reads_source) {
+    const int is_whole_vectors =
+        p->target.layout == FC_BLOCKED ||
+        (p->target.layout == FC_NHWC && p->results % p->kernels->lanes == 0);
+    plan.writes_target = is_whole_vectors && !plan.has_idle;
+    if (plan.reads_source && p->source.layout == FC_NHWC) {
         plan.full = 0;
         plan.tail = p->reduced;
     }
@@ -224,7 +235,7 @@ void fc_implicit_fill_segments(const fc_implicit* p, const fc_implicit_plan* pla
                 int64_t* end = fill_block(p, plan, rows, cols, p->kernels->lanes, to);
                 for (; to < end; to++) *to += block * plan->block_stride;
             }
-            fill_block(p, plan, rows, cols, plan->tail, tail);
+            fill_block(p, plan, rows, cols, plan->tail_pixel, tail);
         }
 }
 
@@ -248,10 +259,13 @@ fc_implicit_runs fc_implicit_merge(const fc_implicit* p, const fc_implicit_plan*
     fc_implicit_runs runs = {b->images, b->rows, b->cols};
     const int plain = p->rows.source_step == 1 && p->cols.source_step == 1 &&
                       p->rows.target_step == 1 && p->cols.target_step == 1;
-    if (!plain || b->cols != plan->slab_cols || b->cols != plan->cols) return runs;
+    const int64_t pitch = plan->writes_target ? p->target.width : plan->cols;
+    if (!plain || b->cols != plan->slab_cols || b->cols != pitch) return runs;
     runs.cols *= runs.rows;
     runs.rows = 1;
-    if (b->rows != plan->slab_rows || b->rows != plan->rows) return runs;
+    const fc_strides* s = &p->target.strides;
+    const int64_t lines = plan->writes_target ? s->batch_stride / s->row_stride : plan->rows;
+    if (b->rows != plan->image_rows || b->rows != lines) return runs;
     runs.cols *= runs.images;
     runs.images = 1;
     return runs;

@@ -40,7 +40,8 @@ int fc_is_pointwise(const fc_conv2d* conv) {
 int fc_pointwise_pays(const fc_conv2d* conv, fc_dtype dtype) {
     const int64_t lanes = fc_kernels_for(dtype)->lanes;
     const int64_t area = conv->in_size[0] * conv->in_size[1];
-    const int is_plain = fc_is_pointwise(conv) && !conv->channels_last;
+    const int is_plain =
+        fc_is_pointwise(conv) && conv->in_layout == FC_NCHW && conv->out_layout == FC_NCHW;
     /* lanes that the last vector of a plane may lose */
     return is_plain && 10 * fc_ceil_div(area, lanes) * lanes <= 11 * area;
 }

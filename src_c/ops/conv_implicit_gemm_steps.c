@@ -79,7 +79,7 @@ static fc_status make_axes(fc_implicit* p, const fc_conv2d* conv, fc_pass pass) 
 fc_status fc_implicit_problem(fc_implicit* p, const fc_conv2d* conv, fc_dtype dtype, fc_pass pass,
                               const void* source, void* target) {
     if (conv->batch < 1 || conv->in_channels < 1 || conv->out_channels < 1 ||
-        conv->out_size[0] < 1 || conv->out_size[1] < 1)
+        conv->out_size[0] < 1 || conv->out_size[1] < 1 || !fc_groups_fit_blocks(conv, dtype))
         return FC_ERROR_ARGUMENT;
     const int64_t inputs = conv->in_channels / conv->groups;
     const int64_t outputs = conv->out_channels / conv->groups;
@@ -98,9 +98,10 @@ fc_status fc_implicit_problem(fc_implicit* p, const fc_conv2d* conv, fc_dtype dt
                            pass != FC_PASS_GRAD_WEIGHT && fc_pointwise_pays(conv, dtype)};
     const int64_t channels[] = {conv->in_channels, conv->out_channels};
     const int64_t* size[] = {conv->in_size, conv->out_size};
+    const fc_layout layout[] = {conv->in_layout, conv->out_layout};
     p->source = fc_image_of(dtype, source, conv->batch, channels[backward], size[backward],
-                            conv->channels_last);
+                            layout[backward]);
     p->target = fc_image_of(dtype, target, conv->batch, channels[!backward], size[!backward],
-                            conv->channels_last);
+                            layout[!backward]);
     return make_axes(p, conv, pass);
 }

@@ -85,6 +85,9 @@ fc_status fc_weight_plan(fc_weight_job* job, fc_conv2d* conv, fc_dtype dtype, co
         const int64_t channels = conv->in_channels;
         conv->in_channels = conv->out_channels;
         conv->out_channels = channels;
+        const fc_layout layout = conv->in_layout;
+        conv->in_layout = conv->out_layout;
+        conv->out_layout = layout;
     }
     const fc_status status =
         fc_implicit_problem(&job->problem, conv, dtype, FC_PASS_GRAD_WEIGHT,
@@ -94,7 +97,7 @@ fc_status fc_weight_plan(fc_weight_job* job, fc_conv2d* conv, fc_dtype dtype, co
         job->problem.weight_result = 1;
         job->problem.weight_reduced = job->problem.results;
     }
-    job->is_planar = fc_is_pointwise(conv) && !conv->channels_last;
+    job->is_planar = fc_is_pointwise(conv) && conv->in_layout == FC_NCHW;
     make_plan(job);
     return FC_OK;
 }

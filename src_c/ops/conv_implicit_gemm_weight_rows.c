@@ -70,7 +70,7 @@ static int is_faster(const rows_job* job) {
 
 int fc_weight_rows_pay(const fc_conv2d* conv, fc_dtype dtype) {
     rows_job job = {0};
-    if (conv->channels_last || conv->groups > 1 ||
+    if (conv->in_layout != FC_NCHW || conv->out_layout != FC_NCHW || conv->groups > 1 ||
         start_job(&job, conv, dtype, NULL, NULL) != FC_OK)
         return 0;
     return 2 * job.slices >= SLICES && job.rows_bytes <= ROWS_BYTES && is_faster(&job);

@@ -13,7 +13,8 @@ int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dt
 
 fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory) {
     if (conv->batch < 1 || conv->in_channels < 1 || conv->out_channels < 1 ||
-        conv->out_size[0] < 1 || conv->out_size[1] < 1)
+        conv->out_size[0] < 1 || conv->out_size[1] < 1 || conv->in_layout != conv->out_layout ||
+        conv->in_layout == FC_BLOCKED)
         return FC_ERROR_ARGUMENT;
     const int64_t rows = 4 * conv->kernel_size[0], cols = 4 * conv->kernel_size[1];
     memory->vertical = fc_workspace(FC_SLOT_PLAN, (size_t)(rows + cols) * sizeof(int64_t));

@@ -25,8 +25,9 @@ typedef struct {
     int64_t* phase;     /* [phases] source distance of the phase's first element */
 } fc_axis;
 
-/* Room for the arrays of both axes, in the caller's plan slot. Every convolution starts here, so
- * this is also where one without any product to sum is refused. */
+/* Room for the arrays of both axes, in the caller's plan slot. Every convolution over planes
+ * starts here, so this is also where one without any product to sum is refused, and so are blocked
+ * images and layouts that differ. */
 typedef struct {
     int64_t *vertical, *horizontal;
 } fc_axis_memory;
@@ -46,6 +47,11 @@ void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dila
  */
 void fc_axis_backward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
                       int64_t residue, int is_explicit, int64_t* memory, int64_t* first);
+
+/* Of the layouts that fc_axis_reserve lets through: NHWC? */
+static inline int fc_channels_last(const fc_conv2d* conv) {
+    return conv->in_layout == FC_NHWC;
+}
 
 /* An image batch in memory, strides in elements. */
 typedef struct {

@@ -163,7 +163,7 @@ double fc_products_work(const fc_conv2d* conv, fc_dtype dtype) {
 }
 
 int fc_products_can(const fc_conv2d* conv, fc_dtype dtype) {
-    if (conv->channels_last || conv->stride[0] != 1 || conv->stride[1] != 1 ||
+    if (fc_channels_last(conv) || conv->stride[0] != 1 || conv->stride[1] != 1 ||
         conv->kernel_size[1] > FC_GATHER_TAPS)
         return 0;
     return fc_products_workspace(conv, dtype) <= FC_WORKSPACE_KEEP;

@@ -286,7 +286,7 @@ static fc_status run(const fc_winograd* w, const char* packed) {
  * no member of the family can do it. */
 static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) {
     const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
-    if (!shape) return (fc_winograd){.shape = NULL};
+    if (!shape || !fc_groups_fit_blocks(conv, dtype)) return (fc_winograd){.shape = NULL};
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
     fc_winograd w = {
         .shape = shape,
@@ -302,10 +302,10 @@ static fc_winograd problem_of(const fc_conv2d* conv, fc_dtype dtype, int gradien
     w.lanes = w.kernels->lanes;
     for (int axis = 0; axis < 2; axis++)
         w.padding[axis] = gradient ? shape->reach - conv->padding[axis] : conv->padding[axis];
-    w.source = w.target = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
-                                      conv->channels_last);
-    const fc_image outputs = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                         conv->out_size, conv->channels_last);
+    w.source = w.target =
+        fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size, conv->in_layout);
+    const fc_image outputs =
+        fc_image_of(dtype, NULL, conv->batch, conv->out_channels, conv->out_size, conv->out_layout);
     *(gradient ? &w.source : &w.target) = outputs;
     return w;
 }

@@ -185,11 +185,11 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
         .in_channels = conv->in_channels / conv->groups,
         .out_channels = conv->out_channels / conv->groups,
         .input = {.image = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
-                                       conv->channels_last),
+                                       conv->in_layout),
                   .padding = {conv->padding[0], conv->padding[1]},
                   .reach = shape->reach},
         .grad_output = {.image = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                             conv->out_size, conv->channels_last)},
+                                             conv->out_size, conv->out_layout)},
     };
     job.lanes = job.kernels->lanes;
     job.input.transform = job.kernels->winograd_input;
@@ -299,7 +299,7 @@ static fc_status run_group(weight_job job) {
 fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                          const void* grad_output, void* grad_weight) {
     const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
-    if (!shape) return FC_ERROR_ARGUMENT;
+    if (!shape || !fc_groups_fit_blocks(conv, dtype)) return FC_ERROR_ARGUMENT;
     weight_job job = plan_job(shape, conv, dtype);
     job.input.image.data = (char*)input;
     job.grad_output.image.data = (char*)grad_output;

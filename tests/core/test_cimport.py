@@ -27,7 +27,7 @@ def convolve(Conv2d geometry, cnp.ndarray input, cnp.ndarray weight, cnp.ndarray
     cdef int number = cnp.PyArray_TYPE(input)
     cdef void* x = geometry.input_of(input, number)
     cdef void* w = geometry.weight_of(weight, number)
-    cdef void* y = data_of(output, number, geometry.output_size)
+    cdef void* y = geometry.output_of(output, number)
     cdef fc_status status
     with nogil:
         status = fc_conv2d_direct_forward(&geometry.c, dtype, x, w, NULL, 0, y)
@@ -55,7 +55,7 @@ import numpy as np, fastconv as fc, example
 from fastconv._core.conv import Conv2d
 x, w = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
 y = np.empty((1, 3, 2, 2), np.float32)
-geometry = Conv2d(1, 1, 2, 3, (4, 4), (3, 3), (2, 2), (1, 1), (1, 1), (0, 0), False)
+geometry = Conv2d(1, 1, 2, 3, (4, 4), (3, 3), (2, 2), (1, 1), (1, 1), (0, 0), "NCHW", "NCHW")
 example.convolve(geometry, x, w, y)
 assert np.array_equal(y, fc.conv2d(x, w)), y
 assert example.isa() in fc.show_config()

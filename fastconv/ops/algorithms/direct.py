@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv._core import conv as core
 from fastconv.ops.arrays import Array
-from fastconv.ops.geometry import Conv2dGeometry
+from fastconv.ops.geometry import NEEDS_PLAIN, Conv2dGeometry
 
 name = "direct"
 
@@ -20,6 +20,8 @@ LARGEST_WORKSPACE = 4 << 20
 
 def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     """Return why the algorithm can't do the problem, or None."""
+    if not geometry.is_plain:
+        return NEEDS_PLAIN
     needed = workspace(geometry, dtype)
     if needed > LARGEST_WORKSPACE:
         return (

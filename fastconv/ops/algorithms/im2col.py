@@ -12,7 +12,7 @@ import numpy as np
 from fastconv._core import columns as core
 from fastconv.ops.algorithms.direct import LARGEST_WORKSPACE
 from fastconv.ops.arrays import Array
-from fastconv.ops.geometry import Conv2dGeometry
+from fastconv.ops.geometry import NEEDS_PLAIN, Conv2dGeometry
 
 name = "im2col"
 
@@ -25,6 +25,8 @@ def _blas() -> ModuleType:
 
 def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
     """Return why the algorithm can't do the problem, or None."""
+    if not geometry.is_plain:
+        return NEEDS_PLAIN
     needed = workspace(geometry, dtype)
     if needed > LARGEST_WORKSPACE:
         return (

@@ -60,18 +60,20 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     """Work that the cost model weighs.
 
     FMAs with the lanes that the last vector of results loses, elements of the source packed and of
-    the target unpacked (grad_weight packs both), and weights packed, or unpacked.
+    the target unpacked (grad_weight packs both), and weights packed, or unpacked. Blocked images
+    are written where they lie, and read there by 1x1 kernels.
     """
     g = geometry
     lanes = VECTOR_BYTES // dtype.itemsize
     inputs, outputs = g.in_channels // g.groups, g.out_channels // g.groups
     reduced, results = (outputs, inputs) if which == "grad_input" else (inputs, outputs)
     taps = g.kernel_height * g.kernel_width
+    layouts = g.input_layout, g.output_layout
     pointwise = taps == 1 and g.stride == (1, 1) and g.padding == ((0, 0), (0, 0))
     if pointwise and which == "grad_weight":  # the side with fewer channels is the lanes
         reduced, results = max(inputs, outputs), min(inputs, outputs)
     # where pixels are the lanes, none is lost on channels
-    planar = pointwise and not g.channels_last and which != "grad_weight"
+    planar = pointwise and which != "grad_weight" and layouts == ("NCHW", "NCHW")
     filled = results if planar else -(-results // lanes) * lanes
     out_pixels = g.batch * g.out_height * g.out_width
     in_pixels = g.batch * g.in_height * g.in_width
@@ -80,8 +82,13 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     work = g.groups * reduced * filled * taps * met
     weights = float(g.groups * reduced * filled * taps)
     image, gradient = in_pixels * g.in_channels, out_pixels * g.groups * outputs
-    source, target = (gradient, image) if which == "grad_input" else (image, gradient)
-    return [work, source, target, weights]
+    if which == "grad_weight":
+        return [work, image, gradient, weights]
+    sides = [(image, layouts[0]), (gradient, layouts[1])]
+    source, target = reversed(sides) if which == "grad_input" else sides
+    packed = 0 if source[1] == "blocked" and pointwise else source[0]
+    unpacked = 0 if target[1] == "blocked" else target[0]
+    return [work, packed, unpacked, weights]
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:

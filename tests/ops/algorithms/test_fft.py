@@ -61,6 +61,7 @@ def geometry_of(
         padding=padding,
         groups=groups,
         channels_last=channels_last,
+        is_plain=True,
     )
 
 

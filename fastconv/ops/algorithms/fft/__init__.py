@@ -34,6 +34,7 @@ from fastconv.ops.algorithms.fft.spectra import Spectra
 from fastconv.ops.algorithms.fft.threads import Turns
 from fastconv.ops.algorithms.fft.tiles import Tiles, by_group, store_weights
 from fastconv.ops.arrays import Array
+from fastconv.ops.geometry import NEEDS_PLAIN
 
 name = "fft"
 
@@ -45,6 +46,8 @@ def rejects(geometry: Any, dtype: Any) -> str | None:
     """Return why this algorithm cannot do the problem, or None: it does all that have numbers."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"fft computes float32 and float64, not {np.dtype(dtype)}"
+    if not geometry.is_plain:
+        return NEEDS_PLAIN
     sizes = geometry.batch, geometry.in_channels, geometry.out_channels
     planes = geometry.in_height, geometry.in_width, geometry.out_height, geometry.out_width
     return None if all(sizes) and all(planes) else "there is nothing to transform: a size is 0"
