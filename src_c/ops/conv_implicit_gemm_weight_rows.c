@@ -68,12 +68,14 @@ static int is_faster(const rows_job* job) {
     return 21 * here < 20 * fc_ceil_div(p->results, lanes) * job->steps;
 }
 
-int fc_weight_rows_pay(const fc_conv2d* conv, fc_dtype dtype) {
+fc_status fc_weight_rows_pay(const fc_conv2d* conv, fc_dtype dtype, int* pays) {
+    *pays = 0;
+    if (conv->in_layout != FC_NCHW || conv->out_layout != FC_NCHW || conv->groups > 1) return FC_OK;
     rows_job job = {0};
-    if (conv->in_layout != FC_NCHW || conv->out_layout != FC_NCHW || conv->groups > 1 ||
-        start_job(&job, conv, dtype, NULL, NULL) != FC_OK)
-        return 0;
-    return 2 * job.slices >= SLICES && job.rows_bytes <= ROWS_BYTES && is_faster(&job);
+    const fc_status status = start_job(&job, conv, dtype, NULL, NULL);
+    if (status == FC_OK)
+        *pays = 2 * job.slices >= SLICES && job.rows_bytes <= ROWS_BYTES && is_faster(&job);
+    return status;
 }
 
 /* The windows of a block's pixels. */
