@@ -34,9 +34,9 @@ typedef struct {
     int relu;
 } fc_store;
 
-/* Products of the taps of a window on their way to the pixels that they belong to (conv_gather.inc):
- * that of tap (r, s) at position (i, j) is products[(r * kernel[1] + s) * tap_stride + i *
- * positions[1] + j], and goes to pixel (i + r * dilation[0] - padding[0], ...). */
+/* Products of the taps of a window on their way to the pixels that they belong to
+ * (conv_gather.inc): that of tap (r, s) at position (i, j) is products[(r * kernel[1] + s) *
+ * tap_stride + i * positions[1] + j], and goes to pixel (i + r * dilation[0] - padding[0], ...). */
 enum { FC_GATHER_TAPS = 16 }; /* of a row of the window, at most */
 typedef struct {
     int64_t rows, cols; /* of the image */
@@ -62,8 +62,8 @@ typedef struct {
     int64_t a_stride, sums_stride;
 } fc_dots;
 
-/* Segments of `length` elements of pixels that lie `pixel` apart, `pitch` apart where they are copied
- * to (conv_window.inc). Up to a vector more is read and written. */
+/* Segments of `length` elements of pixels that lie `pixel` apart, `pitch` apart where they are
+ * copied to (conv_window.inc). Up to a vector more is read and written. */
 typedef struct {
     int64_t pixels, pixel, pitch;
     int64_t segments, length;
@@ -209,9 +209,9 @@ typedef struct {
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
                       const int32_t* offset, const void* init, int accumulate, void* tile,
                       int64_t tile_stride, int64_t pixels);
-    /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p] *
-     * b[i * b_run + offset[n] + p] (conv_dots.inc); p goes on to whole vectors, where a must be zero
-     * and b finite. */
+    /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p]
+     * * b[i * b_run + offset[n] + p] (conv_dots.inc); p goes on to whole vectors, where a must be
+     * zero and b finite. */
     void (*conv_dots)(const fc_dots* dots, int rows, int columns, const void* a, const void* b,
                       const int32_t* offset, void* sums);
     /* One plane of the image; `room` elements from target on may be written. Reads up to a vector
