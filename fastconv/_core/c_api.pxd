@@ -205,9 +205,13 @@ cdef extern from "fastconv.h" nogil:
                                     void* output, int64_t* indices)
     fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                     void* output)
-    fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
-                                   int64_t out_area, const void* grad_output,
-                                   const int64_t* indices, void* grad_input)
+    ctypedef struct fc_max_pool_gradient:
+        int64_t planes, in_area, out_area
+        const int64_t* indices
+        const void* maxima
+
+    fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                   const void* grad_output, void* grad_input)
     fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
                                      const void* grad_output, void* grad_input)
 

@@ -1,25 +1,22 @@
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import NDArray
 
-class _Geometry(Protocol):
-    @property
-    def planes(self) -> int: ...
-    @property
-    def input_size(self) -> tuple[int, ...]: ...
-    @property
-    def output_size(self) -> tuple[int, ...]: ...
-    @property
-    def kernel(self) -> tuple[int, int]: ...
-    @property
-    def stride(self) -> tuple[int, int]: ...
-    @property
-    def padding(self) -> tuple[int, int]: ...
-    @property
-    def dilation(self) -> tuple[int, int]: ...
+class Pool2d:
+    def __init__(
+        self,
+        planes: int,
+        input_size: Sequence[int],
+        output_size: Sequence[int],
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+    ) -> None: ...
 
 def max_forward(
-    geometry: _Geometry, input: NDArray[Any], output: NDArray[Any], indices: NDArray[Any] | None
+    geometry: Pool2d, input: NDArray[Any], output: NDArray[Any], indices: NDArray[Any] | None
 ) -> None: ...
 def max_backward(
     planes: int,
@@ -27,17 +24,18 @@ def max_backward(
     out_area: int,
     grad_output: NDArray[Any],
     indices: NDArray[Any],
+    maxima: NDArray[Any] | None,
     grad_input: NDArray[Any],
 ) -> None: ...
 def avg_forward(
-    geometry: _Geometry,
+    geometry: Pool2d,
     count_include_pad: bool,
     divisor: int,
     input: NDArray[Any],
     output: NDArray[Any],
 ) -> None: ...
 def avg_backward(
-    geometry: _Geometry,
+    geometry: Pool2d,
     count_include_pad: bool,
     divisor: int,
     grad_output: NDArray[Any],

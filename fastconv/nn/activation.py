@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from fastconv import ops
 from fastconv.nn.module import Array, Module
+from fastconv.ops.activation import relu_backward_in_place
 
 
 class Activation(Module):
@@ -51,6 +52,15 @@ class ReLU(Activation):
 
     function = "relu"
     keeps_output = True
+
+    def adopt(self, output: Array) -> None:
+        """Take an `output` that the layer before has clipped already for this layer's own."""
+        self._save(output)
+
+    def backward_in_place(self, grad_output: Array) -> Array:
+        """As `backward`, for a gradient that nobody else needs: it is overwritten."""
+        (output,) = self._restore()
+        return relu_backward_in_place(grad_output, output)
 
 
 class Sigmoid(Activation):

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import overload
 
+from fastconv.nn.activation import ReLU
+from fastconv.nn.convolution import Conv2d
+from fastconv.nn.flatten import Flatten
+from fastconv.nn.linear import Linear
 from fastconv.nn.module import Array, Module
+from fastconv.nn.pooling import MaxPool2d
+
+#: Layers whose gradients are arrays of nobody else's, and layers that hand on what they get.
+FRESH = (Conv2d, Linear, MaxPool2d)
+HANDING_ON = (Flatten, ReLU)
 
 
 class Sequential(Module):
     """Layers applied one after another; keys of parameters are "0.weight", "0.bias", ...
+
+    Neighbours work together where the results are the same bits: a Conv2d or Linear clips its sums
+    for the ReLU after it on their way to memory, a MaxPool2d after a ReLU finds the gradient of
+    both from its maxima, and a ReLU overwrites a gradient that is nobody else's. (Layers of these
+    very classes; a subclass may do something else.) Every layer keeps what its own backward takes
+    all the same, so that layers may be called one by one, forward or backward.
 
     >>> from fastconv import nn
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
@@ -31,6 +47,9 @@ class Sequential(Module):
                     f"layers[{position}] is {type(layer).__name__}, not an fastconv.nn.Module"
                 )
         self._layers = list(layers)
+        kinds = list(enumerate(pairwise(map(type, layers))))
+        self._clipping = {i for i, (a, b) in kinds if a in (Conv2d, Linear) and b is ReLU}
+        self._pooling = {i + 1 for i, (a, b) in kinds if a is ReLU and b is MaxPool2d}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield ("0", first layer), ("1", second layer), ..."""
@@ -38,22 +57,44 @@ class Sequential(Module):
 
     def forward(self, input: Array) -> Array:
         """Apply every layer in turn."""
-        for layer in self._layers:
-            input = layer(input)
+        for position, layer in enumerate(self._layers):
+            if position in self._clipping:
+                assert isinstance(layer, Conv2d | Linear)
+                input = layer.forward_relu(input)
+            elif position - 1 in self._clipping:
+                assert isinstance(layer, ReLU)
+                layer.adopt(input)
+            else:
+                input = layer(input)
         return input
+
+    def _first(self, input_gradient: bool) -> int:
+        """Where the way back ends: without `input_gradient`, at the first layer with parameters."""
+        if input_gradient:
+            return 0
+        holders = (
+            i for i, layer in enumerate(self._layers) if any(True for _ in layer.parameters())
+        )
+        return next(holders, len(self._layers))
 
     def backward(self, grad_output: Array, input_gradient: bool = True) -> Array | None:
         """Go back through the layers: without `input_gradient`, to the first with parameters."""
-        stop = 0
-        if not input_gradient:
-            holders = (
-                i for i, layer in enumerate(self._layers) if any(True for _ in layer.parameters())
-            )
-            stop = next(holders, len(self._layers))
         gradient: Array | None = grad_output
-        for position in range(len(self._layers) - 1, stop - 1, -1):
+        stop, position, ours = self._first(input_gradient), len(self._layers), False
+        while position > stop:
+            position -= 1
+            layer = self._layers[position]
             assert gradient is not None
-            gradient = self._layers[position].backward(gradient, input_gradient or position > stop)
+            if position in self._pooling:
+                assert isinstance(layer, MaxPool2d)
+                gradient = layer.backward_relu(gradient)
+                position -= 1
+                self._layers[position]._restore()
+            elif ours and type(layer) is ReLU:
+                gradient = layer.backward_in_place(gradient)
+            else:
+                gradient = layer.backward(gradient, input_gradient or position > stop)
+            ours = type(layer) in FRESH or (ours and type(layer) in HANDING_ON)
         return gradient if input_gradient else None
 
     def __len__(self) -> int:

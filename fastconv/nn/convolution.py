@@ -65,13 +65,21 @@ class Conv2d(Module):
 
     def forward(self, input: Array) -> Array:
         """Convolve; see `fastconv.conv2d`."""
+        return self._convolve(input, None)
+
+    def forward_relu(self, input: Array) -> Array:
+        """Return relu(forward(input)), clipped on its way to memory."""
+        return self._convolve(input, "relu")
+
+    def _convolve(self, input: Array, activation: str | None) -> Array:
         options = self.stride, self.padding, self.dilation, self.groups
         weight = (
             self.weight.data
             if self.training
             else self._packed.weight_for(self.weight, input, *options)
         )
-        output = ops.conv2d(input, weight, self.bias.data if self.bias else None, *options)
+        bias = self.bias.data if self.bias else None
+        output = ops.conv2d(input, weight, bias, *options, activation=activation)
         self._save(input)
         return output
 

@@ -41,7 +41,15 @@ class Linear(Module):
 
     def forward(self, input: Array) -> Array:
         """Multiply; see `fastconv.linear`."""
-        output = ops.linear(input, self.weight.data, self.bias.data if self.bias else None)
+        return self._multiply(input, None)
+
+    def forward_relu(self, input: Array) -> Array:
+        """Return relu(forward(input)), clipped on its way to memory."""
+        return self._multiply(input, "relu")
+
+    def _multiply(self, input: Array, activation: str | None) -> Array:
+        bias = self.bias.data if self.bias else None
+        output = ops.linear(input, self.weight.data, bias, activation=activation)
         self._save(input)
         return output
 

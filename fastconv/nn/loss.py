@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fastconv import ops
 from fastconv.nn.module import Array
+from fastconv.ops.loss import Problem, gradient_of, problem_of, value_of
 
 
 class CrossEntropyLoss:
@@ -39,16 +39,14 @@ class CrossEntropyLoss:
         self.weight = None if weight is None else np.asarray(weight)
         self.reduction: Literal["mean", "sum", "none"] = reduction
         self.label_smoothing = label_smoothing
-        self._saved: tuple[Array, Array] | None = None
-
-    def _options(self, input: Array) -> tuple[Any, ...]:
-        weight = None if self.weight is None else self.weight.astype(input.dtype)
-        return weight, self.reduction, self.label_smoothing
+        self._saved: tuple[Problem, float] | None = None
 
     def __call__(self, input: Array, target: Array) -> float | Array:
         """Return the loss of `input` (N, C) for labels `target` (N,)."""
-        value = ops.cross_entropy(input, target, *self._options(input))
-        self._saved = (input, target)
+        weight = None if self.weight is None else self.weight.astype(input.dtype)
+        problem = problem_of(input, target, weight, self.reduction, self.label_smoothing)
+        value, mass = value_of(problem)
+        self._saved = problem, mass
         return value if self.reduction == "none" else float(value)
 
     def backward(self, grad_output: float | Array = 1.0) -> Array:
@@ -61,9 +59,9 @@ class CrossEntropyLoss:
                 "CrossEntropyLoss.backward needs a loss to go back through: call "
                 "loss(logits, target) first, once for each backward"
             )
-        input, target = self._saved
+        problem, mass = self._saved
         self._saved = None
-        return ops.cross_entropy_backward(grad_output, input, target, *self._options(input))
+        return gradient_of(problem, grad_output, mass)
 
     def __repr__(self) -> str:
         options = [] if self.reduction == "mean" else [f"reduction={self.reduction!r}"]

@@ -7,6 +7,7 @@ from typing import Any
 from fastconv import ops
 from fastconv.nn.arguments import pair
 from fastconv.nn.module import Array, Module
+from fastconv.ops.pooling import max_pool2d_relu_backward
 
 Size = int | tuple[int, int]
 
@@ -45,13 +46,18 @@ class MaxPool2d(Module):
         output, indices = ops.max_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
         )
-        self._save(indices, input.shape)
+        self._save(indices, input.shape, output)
         return output
 
     def backward(self, grad_output: Array, input_gradient: bool = True) -> Array | None:
         """Send each gradient to the place its maximum came from."""
-        indices, shape = self._restore()
+        indices, shape, _ = self._restore()
         return ops.max_pool2d_backward(grad_output, indices, shape) if input_gradient else None
+
+    def backward_relu(self, grad_output: Array) -> Array:
+        """As `backward`, and on through the ReLU whose output was this layer's input."""
+        indices, shape, output = self._restore()
+        return max_pool2d_relu_backward(grad_output, output, indices, shape)
 
     def extra_repr(self) -> str:
         """As PyTorch prints it."""

@@ -20,7 +20,12 @@ def _forward(name: str, input: Any, parameter: float = 0.0) -> Array:
 
 
 def _backward(
-    name: str, grad_output: Any, saved: Any, saved_name: str, parameter: float = 0.0
+    name: str,
+    grad_output: Any,
+    saved: Any,
+    saved_name: str,
+    parameter: float = 0.0,
+    in_place: bool = False,
 ) -> Array:
     kept = as_floats(saved_name, saved)
     grad = as_floats("grad_output", grad_output, kept.dtype)
@@ -28,7 +33,7 @@ def _backward(
         raise ValueError(
             f"grad_output: expected the shape of {saved_name}, {kept.shape}, got {grad.shape}"
         )
-    grad_input = empty(kept.shape, kept.dtype)
+    grad_input = grad if in_place else empty(kept.shape, kept.dtype)
     core.backward(core.ACTIVATIONS[name], parameter, grad, kept, grad_input)
     return restore(grad_input, saved)
 
@@ -53,6 +58,18 @@ def relu_backward(grad_output: Any, output: Any) -> Array:
     array([0., 0., 1.])
     """
     return _backward("relu", grad_output, output, "output")
+
+
+def relu_backward_in_place(grad_output: Any, output: Any) -> Array:
+    """`relu_backward` for a gradient that nobody else needs: the result takes its place.
+
+    Examples
+    --------
+    >>> grad = np.ones(3)
+    >>> relu_backward_in_place(grad, np.array([0.0, 0.0, 2.5])) is grad
+    True
+    """
+    return _backward("relu", grad_output, output, "output", in_place=True)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Array:

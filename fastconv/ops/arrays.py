@@ -108,6 +108,8 @@ def as_indices(name: str, value: Any) -> tuple[Array, Array]:
     >>> as_indices("target", [2, 0])[1]
     array([2, 0])
     """
+    if type(value) is np.ndarray and value.dtype is INT64 and value.flags.carray:
+        return value, value
     given = np.asarray(value)
     if given.dtype.kind not in "iu" and (given.size or hasattr(value, "dtype")):
         raise TypeError(f"{name}: expected integers, got {given.dtype}; convert with .astype(int)")

@@ -1,8 +1,7 @@
 """Loss functions and their gradients."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from fastconv.ops.arguments import as_float, as_int, as_number, one_of
 from fastconv.ops.arrays import Array, as_floats, as_indices, empty, restore
 
 
-@dataclass(frozen=True)
-class _Problem:
+class Problem(NamedTuple):
     """The checked arguments that cross_entropy and its gradient share."""
 
+    given: Any  # the input as it came
     input: Array
     target: Array
     labels: Array  # as given, for error messages
@@ -73,14 +72,15 @@ def _labels(target: Any, shape: tuple[int, ...]) -> tuple[Array, Array]:
     return labels, native
 
 
-def _problem(
+def problem_of(
     input: Any,
     target: Any,
     weight: Any,
     reduction: str,
     label_smoothing: float,
-    ignore_index: int,
-) -> _Problem:
+    ignore_index: int = -100,
+) -> Problem:
+    """Check the arguments of `cross_entropy`."""
     x = as_floats("input", input)
     if x.ndim == 0:
         raise ValueError("input: expected scores (N, C), (N, C, d1, ...) or (C,), got shape ()")
@@ -100,7 +100,8 @@ def _problem(
     ignored = as_int("ignore_index", ignore_index)
     if not -(2**63) <= ignored < 2**63:
         raise ValueError(f"ignore_index: expected an int of 64 bits, got {ignored}")
-    return _Problem(
+    return Problem(
+        given=input,
         input=x,
         target=native,
         labels=labels,
@@ -112,14 +113,42 @@ def _problem(
     )
 
 
-def _losses(problem: _Problem) -> tuple[Array, float, float]:
-    """Every loss, their sum, and the sum of the labels' weights."""
+def value_of(problem: Problem) -> tuple[Array, float]:
+    """What `cross_entropy` returns, and the sum of the labels' weights."""
     losses = empty(problem.labels.shape, problem.input.dtype)
     try:
         total, mass = core.forward(problem.lines, *problem.options, losses)
     except IndexError:
         raise problem.bad_label() from None
-    return losses, total, mass
+    if problem.reduction == "none":
+        return restore(losses, problem.given), mass
+    if problem.reduction == "mean":
+        total = total / mass if mass else math.nan
+    return restore(problem.input.dtype.type(total), problem.given), mass
+
+
+def gradient_of(problem: Problem, grad_output: Any, mass: float) -> Array:
+    """Gradient of `cross_entropy` by its input; `mass`: the sum of the labels' weights."""
+    x = problem.input
+    expected = problem.labels.shape if problem.reduction == "none" else ()
+    if np.shape(grad_output) != expected:
+        raise ValueError(
+            f"grad_output: expected shape {expected} for reduction={problem.reduction!r}, "
+            f"got {np.shape(grad_output)}"
+        )
+    grad, scale = None, 1.0
+    if problem.reduction == "none":
+        grad = as_floats("grad_output", grad_output, x.dtype)
+    else:
+        scale = as_number("grad_output", grad_output)
+    if problem.reduction == "mean":
+        scale = scale / mass if mass else math.nan
+    grad_input = empty(x.shape, x.dtype)
+    try:
+        core.backward(problem.lines, *problem.options, grad, scale, grad_input)
+    except IndexError:
+        raise problem.bad_label() from None
+    return restore(grad_input, problem.given)
 
 
 def cross_entropy(
@@ -162,13 +191,8 @@ def cross_entropy(
     >>> float(cross_entropy(np.log([[0.1, 0.2, 0.6, 0.1]]), [1]).round(6))
     1.609438
     """
-    problem = _problem(input, target, weight, reduction, label_smoothing, ignore_index)
-    losses, total, mass = _losses(problem)
-    if problem.reduction == "none":
-        return restore(losses, input)
-    if problem.reduction == "mean":
-        total = total / mass if mass else math.nan
-    return restore(problem.input.dtype.type(total), input)
+    problem = problem_of(input, target, weight, reduction, label_smoothing, ignore_index)
+    return value_of(problem)[0]
 
 
 def cross_entropy_backward(
@@ -191,31 +215,11 @@ def cross_entropy_backward(
     >>> cross_entropy_backward(1.0, np.zeros((1, 2)), [1])
     array([[ 0.5, -0.5]])
     """
-    problem = _problem(input, target, weight, reduction, label_smoothing, ignore_index)
-    x = problem.input
-    expected = problem.labels.shape if problem.reduction == "none" else ()
-    if np.shape(grad_output) != expected:
-        raise ValueError(
-            f"grad_output: expected shape {expected} for reduction={problem.reduction!r}, "
-            f"got {np.shape(grad_output)}"
-        )
-    grad, scale = None, 1.0
-    if problem.reduction == "none":
-        grad = as_floats("grad_output", grad_output, x.dtype)
-    else:
-        scale = as_number("grad_output", grad_output)
-    if problem.reduction == "mean":
-        mass = _weight_of_labels(problem)
-        scale = scale / mass if mass else math.nan
-    grad_input = empty(x.shape, x.dtype)
-    try:
-        core.backward(problem.lines, *problem.options, grad, scale, grad_input)
-    except IndexError:
-        raise problem.bad_label() from None
-    return restore(grad_input, input)
+    problem = problem_of(input, target, weight, reduction, label_smoothing, ignore_index)
+    return gradient_of(problem, grad_output, _weight_of_labels(problem))
 
 
-def _weight_of_labels(problem: _Problem) -> float:
+def _weight_of_labels(problem: Problem) -> float:
     """What the mean divides by; labels out of range are left for the core to refuse."""
     counted = problem.target != problem.ignore_index
     if problem.weight is None:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
+from fastconv._core.pooling import Pool2d
 from fastconv.ops.arguments import as_bool
 from fastconv.ops.geometry import Pair, as_pair, check_size
 
@@ -23,20 +24,7 @@ class Pool2dGeometry:
     padding: Pair
     dilation: Pair
 
-    @property
-    def planes(self) -> int:
-        """Images times channels."""
-        return math.prod(self.input_shape[:-2])
-
-    @property
-    def input_size(self) -> tuple[int, ...]:
-        """(height, width) of the input."""
-        return self.input_shape[-2:]
-
-    @property
-    def output_size(self) -> tuple[int, ...]:
-        """(height, width) of the output."""
-        return self.output_shape[-2:]
+    core: Pool2d = field(repr=False, compare=False)
 
 
 def pool2d_geometry(
@@ -56,26 +44,29 @@ def pool2d_geometry(
     >>> pool2d_geometry((1, 3, 5, 5), 2, None, 0, 1, True).output_shape
     (1, 3, 3, 3)
     """
-    kernel = as_pair("kernel_size", kernel_size, 1)
-    return _pool2d_geometry(
-        tuple(input_shape),
-        kernel,
-        kernel if stride is None else as_pair("stride", stride, 1),
-        as_pair("padding", padding, 0),
-        as_pair("dilation", dilation, 1),
-        as_bool("ceil_mode", ceil_mode),
-    )
+    arguments = tuple(input_shape), kernel_size, stride, padding, dilation, ceil_mode
+    try:
+        return _pool2d_geometry(*arguments)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+    return _pool2d_geometry.__wrapped__(*arguments)  # lists where pairs are expected
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)  # typed: True and 1.0 are equal to 1, but refused
 def _pool2d_geometry(
     input_shape: tuple[int, ...],
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    ceil_mode: bool,
+    kernel_size: IntOrPair,
+    stride_size: IntOrPair | None,
+    padding_size: IntOrPair,
+    dilation_size: IntOrPair,
+    ceil: bool,
 ) -> Pool2dGeometry:
+    kernel = as_pair("kernel_size", kernel_size, 1)
+    stride = kernel if stride_size is None else as_pair("stride", stride_size, 1)
+    padding = as_pair("padding", padding_size, 0)
+    dilation = as_pair("dilation", dilation_size, 1)
+    ceil_mode = as_bool("ceil_mode", ceil)
     if len(input_shape) not in (3, 4):
         raise ValueError(f"input: expected (N, C, H, W) or (C, H, W), got shape {input_shape}")
     sizes = [
@@ -84,7 +75,10 @@ def _pool2d_geometry(
     ]
     output_shape = (*input_shape[:-2], sizes[0], sizes[1])
     check_size("output", output_shape)
-    return Pool2dGeometry(input_shape, output_shape, kernel, stride, padding, dilation)
+    planes = math.prod(input_shape[:-2])
+    options = kernel, stride, padding, dilation
+    core = Pool2d(planes, input_shape[-2:], sizes, *options)
+    return Pool2dGeometry(input_shape, output_shape, *options, core)
 
 
 def _pooled_size(

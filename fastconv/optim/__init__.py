@@ -1,6 +1,8 @@
 """Optimisers with PyTorch's names, arguments and update rules, and learning-rate schedules.
 
-They know arrays only: a parameter is anything with `data` and `grad`.
+They know arrays only: a parameter is anything with `data` and `grad`. What a step does to them is
+one compiled call for all parameters (`fastconv.ops.optimizer`), which reads and writes every array
+once: in NumPy, SGD's step was two fifths of a training step of LeNet at batch 1.
 
 >>> import numpy as np
 >>> from fastconv import nn, optim

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-import numpy as np
-
-from fastconv.optim.optimizer import Array, Optimizer, ParameterLike, check_range
+from fastconv.ops.optimizer import ADAM, Rule
+from fastconv.optim.optimizer import Optimizer, ParameterLike, check_range
 
 
 class Adam(Optimizer):
@@ -48,23 +46,10 @@ class Adam(Optimizer):
         self.eps = check_range("eps", eps, 0.0)
         self.weight_decay = check_range("weight_decay", weight_decay, 0.0)
 
-    def _state_names(self) -> tuple[str, ...]:
-        return "first_moment", "second_moment"
+    def _state_names(self) -> tuple[str | None, str | None, str | None]:
+        return "first_moment", "second_moment", None
 
-    def _update(self, step: int, data: Array, grad: Array, *state: Array) -> None:
-        grad = self._decayed(data, grad, self.weight_decay)
-        first, second = state
-        beta1, beta2 = self.betas
-        change = self._buffer(1, data)
-        first *= beta1
-        first += np.multiply(grad, 1.0 - beta1, out=change)
-        second *= beta2
-        np.multiply(grad, grad, out=change)
-        change *= 1.0 - beta2
-        second += change
-        np.sqrt(second, out=change)
-        change *= 1.0 / math.sqrt(1.0 - beta2**step)
-        change += self.eps
-        np.divide(first, change, out=change)
-        change *= self.lr / (1.0 - beta1**step)
-        data -= change
+    def _rule(self) -> Rule:
+        return Rule(
+            ADAM, lr=self.lr, weight_decay=self.weight_decay, betas=self.betas, eps=self.eps
+        )

@@ -1,18 +1,16 @@
-"""What every optimiser shares: the parameters, their state, and cache-sized in-place steps."""
+"""What every optimiser shares: the parameters, their state, and the one call that is a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from fastconv.ops.optimizer import Entry, Rule, optimizer_step
 
-# Elements of one block of a step. The five or so arrays that a step touches then stay in the
-# second-level cache while the NumPy calls of the update rule pass over them.
-BLOCK_SIZE = 16384
+Array = npt.NDArray[Any]
 
 
 class ParameterLike(Protocol):
@@ -20,22 +18,6 @@ class ParameterLike(Protocol):
 
     data: Array
     grad: Array | None
-
-
-def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield matching flat slices of up to BLOCK_SIZE elements, as views that can be written.
-
-    Arrays have one shape; if one of them is not C-contiguous, they come whole.
-
-    >>> [part[0].size for part in blocks(np.zeros((3, 8000)))]
-    [16384, 7616]
-    """
-    if not all(array.flags.c_contiguous for array in arrays):
-        yield arrays
-        return
-    flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, flat[0].size, BLOCK_SIZE):
-        yield tuple(array[start : start + BLOCK_SIZE] for array in flat)
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> float:
@@ -47,7 +29,7 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
 
 
 class Optimizer:
-    """Base of the optimisers: subclasses name their state arrays and write `_update`.
+    """Base of the optimisers: subclasses name their state arrays and the rule of a step.
 
     Raises ValueError for an empty list or a parameter given twice. `lr` may be set between steps.
     """
@@ -63,50 +45,44 @@ class Optimizer:
         self.lr = check_range("lr", lr, 0.0)
         self._steps = [0] * len(self.parameters)
         self._state: list[dict[str, Array]] = [{} for _ in self.parameters]
-        self._scratch: dict[tuple[int, np.dtype[Any]], Array] = {}
 
-    def _state_names(self) -> tuple[str, ...]:
-        """Names of the arrays kept for each parameter (zero at first)."""
-        return ()
+    def _state_names(self) -> tuple[str | None, str | None, str | None]:
+        """Names of the arrays kept for each parameter (zero at first), as the rule orders them."""
+        return None, None, None
 
-    def _update(self, step: int, data: Array, grad: Array, *state: Array) -> None:
-        """Change `data` and `state` in place for step `step` (from 1); leave `grad` alone."""
-        raise NotImplementedError
+    def _rule(self) -> Rule:
+        """The rule of the next step and its numbers."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _rule()")
 
-    def _buffer(self, number: int, like: Array) -> Array:
-        """Scratch of the shape and dtype of `like`; buffers of different numbers do not overlap."""
-        key = (number, like.dtype)
-        if key not in self._scratch or self._scratch[key].size < like.size:
-            self._scratch[key] = np.empty(max(like.size, BLOCK_SIZE), like.dtype)
-        return self._scratch[key][: like.size].reshape(like.shape)
-
-    def _decayed(self, data: Array, grad: Array, weight_decay: float) -> Array:
-        """Return grad + weight_decay * data, in buffer 0; `grad` itself when there is no decay."""
-        if weight_decay == 0.0:
-            return grad
-        total = np.multiply(data, weight_decay, out=self._buffer(0, data))
-        total += grad
-        return total
+    def _entry(self, position: int, names: tuple[str | None, ...]) -> Entry | None:
+        """What the next step takes of a parameter; None: it has no gradient."""
+        parameter = self.parameters[position]
+        grad = parameter.grad
+        if grad is None:
+            return None
+        data = parameter.data
+        if grad.shape != data.shape:
+            raise ValueError(
+                f"parameter {position} has shape {data.shape}, its gradient {grad.shape}"
+            )
+        state = self._state[position]
+        for name in names:
+            if name is not None and name not in state:
+                state[name] = np.zeros(data.shape, data.dtype)
+        first, second, third = (None if name is None else state[name] for name in names)
+        return self._steps[position] + 1, data, grad, first, second, third
 
     def step(self) -> None:
-        """Update every parameter that has a gradient. Raises ValueError when shapes differ."""
-        for position, parameter in enumerate(self.parameters):
-            grad = parameter.grad
-            if grad is None:
-                continue
-            if grad.shape != parameter.data.shape:
-                raise ValueError(
-                    f"parameter {position} has shape {parameter.data.shape}, its gradient "
-                    f"{grad.shape}"
-                )
-            state = self._state[position]
-            for name in self._state_names():
-                if name not in state:
-                    state[name] = np.zeros(parameter.data.shape, parameter.data.dtype)
+        """Update every parameter that has a gradient.
+
+        Raises ValueError when shapes differ; then nothing has been changed.
+        """
+        names = self._state_names()
+        found = (self._entry(position, names) for position in range(len(self.parameters)))
+        entries = {position: entry for position, entry in enumerate(found) if entry is not None}
+        optimizer_step(self._rule(), list(entries.values()))
+        for position in entries:
             self._steps[position] += 1
-            arrays = [state[name] for name in self._state_names()]
-            for part in blocks(parameter.data, grad, *arrays):
-                self._update(self._steps[position], *part)
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter."""
@@ -152,7 +128,10 @@ class Optimizer:
             setattr(self, name, hyperparameters[name])
         self._steps = [int(step) for step in steps]
         self._state = [
-            {name: np.array(array, parameter.data.dtype) for name, array in state.items()}
+            {
+                name: np.array(array, parameter.data.dtype, order="C")
+                for name, array in state.items()
+            }
             for state, parameter in zip(states, self.parameters, strict=True)
         ]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from fastconv.optim.optimizer import Array, Optimizer, ParameterLike, check_range
+from fastconv.ops.optimizer import RMSPROP, Rule
+from fastconv.optim.optimizer import Optimizer, ParameterLike, check_range
 
 
 class RMSprop(Optimizer):
@@ -48,38 +47,16 @@ class RMSprop(Optimizer):
         self.momentum = check_range("momentum", momentum, 0.0)
         self.centered = bool(centered)
 
-    def _state_names(self) -> tuple[str, ...]:
-        return (
-            "square_average",
-            *(("gradient_average",) if self.centered else ()),
-            *(("momentum_buffer",) if self.momentum else ()),
-        )
+    def _state_names(self) -> tuple[str | None, str | None, str | None]:
+        mean = "gradient_average" if self.centered else None
+        return "square_average", mean, "momentum_buffer" if self.momentum else None
 
-    def _update(self, step: int, data: Array, grad: Array, *state: Array) -> None:
-        grad = self._decayed(data, grad, self.weight_decay)
-        arrays = dict(zip(self._state_names(), state, strict=True))
-        quotient = self._buffer(1, data)
-        square_average = arrays["square_average"]
-        square_average *= self.alpha
-        np.multiply(grad, grad, out=quotient)
-        quotient *= 1.0 - self.alpha
-        square_average += quotient
-        if self.centered:
-            average = arrays["gradient_average"]
-            average *= self.alpha
-            average += np.multiply(grad, 1.0 - self.alpha, out=quotient)
-            np.multiply(average, average, out=quotient)
-            np.subtract(square_average, quotient, out=quotient)
-            np.sqrt(quotient, out=quotient)
-        else:
-            np.sqrt(square_average, out=quotient)
-        quotient += self.eps
-        np.divide(grad, quotient, out=quotient)
-        if self.momentum:
-            velocity = arrays["momentum_buffer"]
-            velocity *= self.momentum
-            velocity += quotient
-            np.multiply(velocity, self.lr, out=quotient)
-        else:
-            quotient *= self.lr
-        data -= quotient
+    def _rule(self) -> Rule:
+        return Rule(
+            RMSPROP,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            betas=(self.alpha, 0.0),
+            eps=self.eps,
+        )

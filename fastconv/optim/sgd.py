@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from fastconv.optim.optimizer import Array, Optimizer, ParameterLike, check_range
+from fastconv.ops.optimizer import SGD as SGD_RULE
+from fastconv.ops.optimizer import Rule
+from fastconv.optim.optimizer import Optimizer, ParameterLike, check_range
 
 
 class SGD(Optimizer):
@@ -20,11 +20,11 @@ class SGD(Optimizer):
 
     >>> import numpy as np
     >>> from fastconv import nn
-    >>> weight = nn.Parameter(np.array([1.0, 2.0]))
+    >>> weight = nn.Parameter(np.array([6.0, 2.0]))
     >>> weight.grad = np.array([10.0, 0.0])
-    >>> SGD([weight], lr=0.1, momentum=0.9).step()
+    >>> SGD([weight], lr=0.5, momentum=0.9).step()
     >>> weight.data
-    array([0., 2.])
+    array([1., 2.])
     """
 
     hyperparameters = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
@@ -46,28 +46,15 @@ class SGD(Optimizer):
         if nesterov and (momentum == 0.0 or dampening != 0.0):
             raise ValueError("nesterov=True needs momentum > 0 and dampening = 0")
 
-    def _state_names(self) -> tuple[str, ...]:
-        return ("momentum_buffer",) if self.momentum else ()
+    def _state_names(self) -> tuple[str | None, str | None, str | None]:
+        return "momentum_buffer" if self.momentum else None, None, None
 
-    def _update(self, step: int, data: Array, grad: Array, *state: Array) -> None:
-        grad = self._decayed(data, grad, self.weight_decay)
-        scaled = self._buffer(1, data)
-        if not state:
-            data -= np.multiply(grad, self.lr, out=scaled)
-            return
-        (velocity,) = state
-        if step == 1:
-            velocity[...] = grad
-        elif self.dampening == 0.0:
-            velocity *= self.momentum
-            velocity += grad
-        else:
-            velocity *= self.momentum
-            velocity += np.multiply(grad, 1.0 - self.dampening, out=scaled)
-        if self.nesterov:
-            np.multiply(velocity, self.momentum, out=scaled)
-            scaled += grad
-            scaled *= self.lr
-        else:
-            np.multiply(velocity, self.lr, out=scaled)
-        data -= scaled
+    def _rule(self) -> Rule:
+        return Rule(
+            SGD_RULE,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            dampening=self.dampening,
+            nesterov=self.nesterov,
+        )

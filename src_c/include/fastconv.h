@@ -322,12 +322,49 @@ FC_API fc_status fc_max_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, co
                                        void* output, int64_t* indices);
 FC_API fc_status fc_avg_pool2d_forward(const fc_pool2d* pool, fc_dtype dtype, const void* input,
                                        void* output);
-/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices.
- * FC_ERROR_INDEX: one is outside its plane. */
-FC_API fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area,
-                                      int64_t out_area, const void* grad_output,
-                                      const int64_t* indices, void* grad_input);
+/* grad_input (planes, in_area) gathers grad_output (planes, out_area) at indices. With `maxima`,
+ * the pooling's output, which then was of a ReLU's: its gradient too, zero where a maximum is not
+ * positive. FC_ERROR_INDEX: an index is outside its plane. */
+typedef struct {
+    int64_t planes, in_area, out_area;
+    const int64_t* indices;
+    const void* maxima; /* or NULL */
+} fc_max_pool_gradient;
+FC_API fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                      const void* grad_output, void* grad_input);
 FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
                                         const void* grad_output, void* grad_input);
+
+/* ---- optimisers --------------------------------------------------------------------------- */
+
+typedef enum { FC_SGD, FC_RMSPROP, FC_ADAM } fc_optimizer_rule;
+
+/* A rule and its numbers; those that a rule has no use for are not read. The formulas are in
+ * kernels/optimizer.inc. */
+typedef struct {
+    fc_optimizer_rule rule;
+    double lr, weight_decay;
+    double momentum, dampening; /* sgd; rmsprop: momentum alone */
+    double betas[2];            /* adam; rmsprop: betas[0] is its alpha */
+    double eps;
+    int nesterov;
+} fc_optimizer;
+
+/* One array of parameters, what is known of it, and its step, counted from 1. State that a rule
+ * does not keep is NULL: sgd has velocity (with momentum), rmsprop squares, means (centered) and
+ * velocity (with momentum), adam both moments. */
+enum { FC_OPTIMIZER_STATES = 3 };
+typedef struct {
+    fc_dtype dtype;
+    int64_t size, step;
+    void* data;
+    const void* grad;
+    void* state[FC_OPTIMIZER_STATES];
+} fc_optimizer_array;
+
+/* One step for each of `count` arrays, in place. No array that is written may overlap another.
+ * FC_ERROR_ARGUMENT: states that the rule does not keep, or not these alone. */
+FC_API fc_status fc_optimizer_step(const fc_optimizer* optimizer, int64_t count,
+                                   const fc_optimizer_array* arrays);
 
 #endif

@@ -38,6 +38,9 @@
 #define MANTISSA_MASK_f32 0x7fffff
 #define MANTISSA_MASK_f64 0xfffffffffffff
 
+#define SQRT_f32 __builtin_sqrtf
+#define SQRT_f64 __builtin_sqrt
+
 /* (exp(r) - 1 - r) / r^2 on |r| <= log(2) / 2 (float: 7 % more): 3.8e-10 and 2.6e-19 of expm1. */
 static const float exp_poly_f32[] = {
     0.500000006956692747f,   0.166666668920944743f,   0.0416662578846706575f,

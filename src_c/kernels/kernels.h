@@ -109,6 +109,11 @@ typedef struct {
     int64_t vectors, last;
 } fc_gemm_stream;
 
+/* Rows of a product whose depth is a few steps. */
+typedef struct {
+    int64_t rows, columns, a_row, a_depth, b_depth, c_row;
+} fc_gemm_outer;
+
 /* Squares of vectors through a two-dimensional transform (winograd.inc): item i is read at
  * from + i * in_item, its element (row, column) at + row * in_row + column * in_column. */
 typedef struct {
@@ -192,6 +197,13 @@ typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, voi
 
 enum { FC_STREAM_ROWS = 4 };
 
+/* A step of an optimiser for one array (optimizer.inc). */
+typedef struct {
+    const fc_optimizer* optimizer;
+    int64_t step;
+    double rate, root; /* adam: with its corrections for the start; else lr, and no root */
+} fc_optimizer_update;
+
 typedef struct {
     int lanes;            /* elements in a vector */
     int mr, nr;           /* conv_taps tile: rows (channels) x columns (pixels; whole vectors) */
@@ -232,6 +244,8 @@ typedef struct {
     /* rows <= FC_STREAM_ROWS; adds to c */
     void (*gemm_stream)(const fc_gemm_stream* stream, int rows, const void* a, const void* b,
                         void* c);
+    void (*gemm_outer)(const fc_gemm_outer* outer, int depth, const void* a, const void* b,
+                       void* c); /* depth: 1 to FC_STREAM_ROWS */
     /* blocked[j * lanes + i] = image[i * row_stride + j * column_stride], 0 for i >= rows; `room`
      * elements from image on belong to its array. And back, after adding bias (one a row, or NULL).
      */
@@ -261,6 +275,9 @@ typedef struct {
     double (*sum_run)(int64_t size, const void* run);
     void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
 
+    void (*optimizer_step)(const fc_optimizer_update* update, int64_t size, void* data,
+                           const void* grad, void* const* state);
+
     fc_unary activation_forward[FC_ACTIVATIONS];
     fc_unary_backward activation_backward[FC_ACTIVATIONS];
 
@@ -288,8 +305,9 @@ typedef struct {
                           void* grad_input);
     void (*max_row_plain)(const fc_pool2d* pool, int64_t out_row, const void* image, void* output,
                           int64_t* indices);
-    int (*scatter_add)(int64_t count, int64_t area, const void* grad, const int64_t* indices,
-                       void* plane);
+    /* one plane's; 1: an index lies outside it */
+    int (*max_backward)(const fc_max_pool_gradient* pool, int64_t plane, const void* grad_output,
+                        void* grad_input);
     /* counted: the pool as given, from which the divisors follow */
     void (*average_backward)(const fc_pool2d* pool, const fc_pool2d* counted, int64_t first_row,
                              int64_t last_row, const void* grad_output, void* grad_input);

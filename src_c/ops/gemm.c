@@ -1,7 +1,8 @@
-/* Matrix products: which of three ways, and the cut of a long sum.
+/* Matrix products: which of four ways, and the cut of a long sum.
  *
  *   dots      b transposed, few rows or few columns: rows of a with rows of b
  *   streams   b plain, up to four rows: sums of rows of b
+ *   outer     b plain, up to four steps: rows of c, written as they lie
  *   blocks    register tiles over packed panels; few rows with b transposed change places with b,
  *             so that the small operand is the packed one and the large one is read where it lies
  *
@@ -67,6 +68,9 @@ static fc_status run(fc_gemm_job* job) {
         return fc_gemm_by_dots(job);
     if (!p->b_packed && !p->transpose_b && p->m <= FC_STREAM_ROWS && p->n >= lanes)
         return fc_gemm_by_streams(job);
+    if (!p->b_packed && !p->transpose_b && p->k <= FC_STREAM_ROWS && !job->bias && !job->addend &&
+        !p->relu)
+        return fc_gemm_by_outer(job);
     fc_gemm_plan_chunks(job);
     if (p->b_packed && p->b_batch) job->p.b_batch = fc_gemm_packed_elements(job);
     if (worth_swapping(job)) swap_operands(job);

@@ -73,11 +73,13 @@ void fc_gemm_pack_block(const fc_gemm_job* job, const fc_gemm_block* block, char
 fc_status fc_gemm_pack_all(const fc_gemm_job* job, char* packed);
 
 /* gemm_blocks.c (plan_chunks first); gemm_skinny.c: rows of dot products (b transposed, k of at
- * least a vector), sums of rows (b plain, a few rows of a, n of at least a vector). */
+ * least a vector), sums of rows (b plain, a few rows of a, n of at least a vector), products of a
+ * few steps (b plain, nothing to add or clip). */
 void fc_gemm_plan_chunks(fc_gemm_job* job);
 fc_status fc_gemm_by_blocks(fc_gemm_job* job);
 fc_status fc_gemm_by_dots(fc_gemm_job* job);
 fc_status fc_gemm_by_streams(fc_gemm_job* job);
+fc_status fc_gemm_by_outer(fc_gemm_job* job);
 
 /* Bias, addend and activation of a share whose sums lie in `tile`. */
 void fc_gemm_finish_share(const fc_gemm_job* job, const fc_gemm_share* share, const char* tile,

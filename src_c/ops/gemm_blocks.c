@@ -39,11 +39,20 @@ void fc_gemm_plan_chunks(fc_gemm_job* job) {
     job->chunk = fc_ceil_div(job->p.k, job->chunks);
 }
 
+/* Where columns alone give too few tasks, rows are cut for twice as many as would do: three tasks
+ * of a layer's 500 rows leave one of two threads waiting for a third of the time. */
+static int64_t row_tasks_wanted(const fc_gemm_job* job) {
+    const fc_matmul* p = &job->p;
+    const int64_t others = fc_ceil_div(p->n, LEAST_COLUMNS);
+    if (p->batch > 1 || others >= TASKS) return 1;
+    return fc_min(fc_ceil_div(2 * TASKS, others), fc_max(1, p->m / job->kernels->gemm_mr));
+}
+
 static void plan(fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
     const fc_kernels_of_type* k = job->kernels;
     const int64_t e = job->element, panel = k->gemm_nv * k->lanes;
-    job->row_tasks = fc_ceil_div(p->m, fc_gemm_most_rows(job));
+    job->row_tasks = fc_max(fc_ceil_div(p->m, fc_gemm_most_rows(job)), row_tasks_wanted(job));
     job->rows = fc_ceil_div(fc_ceil_div(p->m, job->row_tasks), k->gemm_mr) * k->gemm_mr;
     job->row_tasks = fc_ceil_div(p->m, job->rows);
     const int64_t most = fc_max(PANELS / (job->chunk * e) / panel, 1) * panel;

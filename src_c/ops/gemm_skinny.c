@@ -1,8 +1,9 @@
-/* Products that are bound by reading b once: nothing is packed.
+/* Products that are bound by reading b once, or by writing c: nothing is packed.
  *
  *   b transposed   c[m][n] = dot(row m of a, row n of b), tiles of dot products (gemm_dots)
  *   b plain        c[m][:] = sum over d of a[m][d] * row d of b, for up to four rows of a: rows are
- *                  read page by page, as the memory's prefetchers like them (gemm_stream) */
+ *                  read page by page, as the memory's prefetchers like them (gemm_stream)
+ *   few steps      c[m][:] = sum over d of a[m][d] * row d of b, written row by row (gemm_outer) */
 #include "gemm.h"
 #include <string.h>
 
@@ -12,7 +13,18 @@ enum {
     DOT_COLUMNS = 24, /* columns: whole tiles of every instruction set */
     WIDTH = 4096,     /* bytes of b's rows that a task streams */
     PIECES = 4,       /* into which rows are cut at least, while they are worth it */
+    MOVED = 8,        /* FMAs that take as long as an element on its way from beyond L2, or there */
+    WRITTEN = 1 << 16, /* bytes of c that a task of few steps writes */
+    SHORT = 8192,      /* bytes of its rows: with those of b they stay in L1 */
 };
+
+/* Either the products or the way of b binds. */
+static double work_of(const fc_gemm_job* job) {
+    const fc_matmul* p = &job->p;
+    const double read = (double)(p->b_batch ? p->batch : 1) * (double)p->n * (double)p->k;
+    const double products = fc_gemm_work(job);
+    return products > MOVED * read ? products : MOVED * read;
+}
 
 static fc_status dots_task(void* context, int64_t index) {
     const fc_gemm_job* job = context;
@@ -44,7 +56,7 @@ fc_status fc_gemm_by_dots(fc_gemm_job* job) {
     job->columns = DOT_COLUMNS;
     job->row_tasks = fc_ceil_div(job->p.m, DOT_ROWS);
     job->column_tasks = fc_ceil_div(job->p.n, DOT_COLUMNS);
-    return fc_parallel_for(fc_gemm_tasks(job), fc_gemm_work(job), dots_task, job);
+    return fc_parallel_for(fc_gemm_tasks(job), work_of(job), dots_task, job);
 }
 
 static fc_status stream_task(void* context, int64_t index) {
@@ -84,5 +96,34 @@ fc_status fc_gemm_by_streams(fc_gemm_job* job) {
                           fc_ceil_div(fc_ceil_div(job->p.n, PIECES), 4 * lanes) * 4 * lanes);
     job->row_tasks = fc_ceil_div(job->p.m, FC_STREAM_ROWS);
     job->column_tasks = fc_ceil_div(job->p.n, job->columns);
-    return fc_parallel_for(fc_gemm_tasks(job), fc_gemm_work(job), stream_task, job);
+    return fc_parallel_for(fc_gemm_tasks(job), work_of(job), stream_task, job);
+}
+
+static fc_status outer_task(void* context, int64_t index) {
+    const fc_gemm_job* job = context;
+    const fc_matmul* p = &job->p;
+    const fc_gemm_share s = fc_gemm_share_of(job, index);
+    const int64_t e = job->element;
+    const fc_gemm_outer outer = {.rows = s.rows,
+                                 .columns = s.columns,
+                                 .a_row = p->transpose_a ? 1 : p->lda,
+                                 .a_depth = p->transpose_a ? p->lda : 1,
+                                 .b_depth = p->ldb,
+                                 .c_row = p->ldc};
+    job->kernels->gemm_outer(&outer, (int)p->k,
+                             job->a + (s.batch * p->a_batch + s.row * outer.a_row) * e,
+                             job->b + (s.batch * p->b_batch + s.column) * e,
+                             job->c + (s.batch * p->c_batch + s.row * p->ldc + s.column) * e);
+    return FC_OK;
+}
+
+fc_status fc_gemm_by_outer(fc_gemm_job* job) {
+    const fc_matmul* p = &job->p;
+    job->column_tasks = fc_ceil_div(p->n * job->element, SHORT);
+    job->columns = fc_ceil_div(p->n, job->column_tasks);
+    job->column_tasks = fc_ceil_div(p->n, job->columns);
+    job->rows = fc_max(1, WRITTEN / (job->columns * job->element));
+    job->row_tasks = fc_ceil_div(p->m, job->rows);
+    const double written = (double)p->batch * (double)p->m * (double)p->n;
+    return fc_parallel_for(fc_gemm_tasks(job), MOVED * written, outer_task, job);
 }

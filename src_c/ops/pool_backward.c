@@ -1,48 +1,45 @@
 /* Pooling backward, parallel over planes (and rows, for the average): every cell of the gradient
  * has one writer and one order of its sums. */
-#include <string.h>
 #include "pool_job.h"
 
 typedef struct {
     const fc_kernels_of_type* kernels;
-    const fc_pool2d *pool, *counted; /* average only: as in fc_pool_job */
-    size_t element;
-    int64_t planes, in_area, out_area;
-    int64_t part, parts; /* planes a task (max); rows a task and tasks a plane (average) */
-    const char* grad_output;
-    const int64_t* indices;
-    char* grad_input;
-} backward_job;
+    const fc_max_pool_gradient* pool;
+    int64_t part; /* planes a task */
+    const void* grad_output;
+    void* grad_input;
+} max_job;
 
 static fc_status run_max(void* context, int64_t index) {
-    const backward_job* job = context;
-    const int64_t first = index * job->part, last = fc_min(first + job->part, job->planes);
-    for (int64_t plane = first; plane < last; plane++) {
-        char* to = job->grad_input + (size_t)(plane * job->in_area) * job->element;
-        memset(to, 0, (size_t)job->in_area * job->element);
-        if (job->kernels->scatter_add(job->out_area, job->in_area,
-                                      job->grad_output +
-                                          (size_t)(plane * job->out_area) * job->element,
-                                      job->indices + plane * job->out_area, to))
+    const max_job* job = context;
+    const int64_t first = index * job->part, last = fc_min(first + job->part, job->pool->planes);
+    for (int64_t plane = first; plane < last; plane++)
+        if (job->kernels->max_backward(job->pool, plane, job->grad_output, job->grad_input))
             return FC_ERROR_INDEX;
-    }
     return FC_OK;
 }
 
-fc_status fc_max_pool_backward(fc_dtype dtype, int64_t planes, int64_t in_area, int64_t out_area,
-                               const void* grad_output, const int64_t* indices, void* grad_input) {
-    backward_job job = {.kernels = fc_kernels_for(dtype),
-                        .element = fc_dtype_size(dtype),
-                        .planes = planes,
-                        .in_area = in_area,
-                        .out_area = out_area,
-                        .part = fc_max(1, FC_POOL_RUN / fc_max(1, in_area + out_area)),
-                        .grad_output = grad_output,
-                        .indices = indices,
-                        .grad_input = grad_input};
-    const double work = (double)planes * ((double)in_area + 4 * (double)out_area);
-    return fc_parallel_for(fc_ceil_div(planes, job.part), work, run_max, &job);
+fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
+                               const void* grad_output, void* grad_input) {
+    max_job job = {.kernels = fc_kernels_for(dtype),
+                   .pool = pool,
+                   .part = fc_max(1, FC_POOL_RUN / fc_max(1, pool->in_area + pool->out_area)),
+                   .grad_output = grad_output,
+                   .grad_input = grad_input};
+    const double work = (double)pool->planes *
+                        (4 * (double)pool->in_area + FC_POOL_SCATTER * (double)pool->out_area);
+    return fc_parallel_for(fc_ceil_div(pool->planes, job.part), work, run_max, &job);
 }
+
+typedef struct {
+    const fc_kernels_of_type* kernels;
+    const fc_pool2d *pool, *counted; /* as in fc_pool_job */
+    size_t element;
+    int64_t planes, in_area, out_area;
+    int64_t part, parts; /* rows a task and tasks a plane */
+    const char* grad_output;
+    char* grad_input;
+} backward_job;
 
 static fc_status run_average(void* context, int64_t index) {
     const backward_job* job = context;

@@ -34,7 +34,6 @@ static fc_status forward(fc_pool_job job, fc_dtype dtype) {
     if (job.counted->planes < 1) return FC_OK;
     const fc_pool2d clipped = fc_pool_clip(job.counted), *pool = &clipped;
     const double taps = (double)pool->kernel[0] * (double)pool->kernel[1];
-    const double outputs = (double)pool->output[0] * (double)pool->output[1];
     const double area = (double)pool->input[0] * (double)pool->input[1];
     const double reach =
         (double)(pool->kernel[0] - 1) * (double)pool->dilation[0] * (double)pool->input[1] +
@@ -42,7 +41,10 @@ static fc_status forward(fc_pool_job job, fc_dtype dtype) {
     job.pool = pool;
     job.kernels = fc_kernels_for(dtype);
     job.element = fc_dtype_size(dtype);
-    job.work = (double)pool->planes * (2 * area + outputs * taps);
+    const int64_t lanes = job.kernels->lanes; /* rows of outputs are computed in whole vectors */
+    const double outputs =
+        (double)pool->output[0] * (double)(fc_ceil_div(pool->output[1], lanes) * lanes);
+    job.work = (double)pool->planes * (2 * area + FC_POOL_TAP * outputs * taps);
     if (job.indices && dtype == FC_FLOAT32 && reach > INT32_MAX / 2)
         return fc_parallel_for(pool->planes * pool->output[0], job.work, run_plain, &job);
     if (fc_pool_covers_plane(pool))

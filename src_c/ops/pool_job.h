@@ -4,7 +4,12 @@
 
 #include "../runtime/runtime.h"
 
-enum { FC_POOL_RUN = 1 << 14 }; /* input elements a task, at least */
+enum {
+    FC_POOL_RUN = 1 << 14, /* input elements a task, at least */
+    /* What a step takes, in FMAs: of a tap of one lane, and of a maximum's gradient. */
+    FC_POOL_TAP = 8,
+    FC_POOL_SCATTER = 32,
+};
 
 typedef struct {
     const fc_kernels_of_type* kernels;

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import assert_threads_agree, guarded, layouts
+from helpers import assert_threads_agree, guarded, layouts, same_bits
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +13,7 @@ import fastconv as fc
 from fastconv import reference
 from fastconv._core import pooling as core
 from fastconv.ops.pool_geometry import pool2d_geometry
+from fastconv.ops.pooling import max_pool2d_relu_backward
 
 DTYPES = (np.float32, np.float64)
 #: (height, width), kernel_size, stride, padding, dilation, ceil_mode
@@ -155,6 +156,27 @@ def test_layouts_sizes_and_threads() -> None:
         assert_threads_agree(run)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("geometry", [(2,), (3, 2, 1), (2, 1, 0, 2), (2, 1)])
+def test_gradient_through_a_relu_before_is_that_of_both(geometry: Any, dtype: Any) -> None:
+    generator = np.random.default_rng(5)
+    x = generator.integers(-9, 3, (3, 4, 9, 8)).astype(dtype)  # many windows without a positive
+    x.ravel()[::37], x.ravel()[::53] = np.nan, np.inf
+    clipped = fc.relu(x)
+    output, indices = fc.max_pool2d(clipped, *geometry)
+    grad = generator.standard_normal(output.shape).astype(dtype)
+    expected = fc.relu_backward(fc.max_pool2d_backward(grad, indices, x.shape), clipped)
+    found = max_pool2d_relu_backward(grad, output, indices, x.shape)
+    assert same_bits(found, expected)
+    assert 0 < np.count_nonzero(found) < np.count_nonzero(grad)
+
+
+def test_gradient_through_a_relu_checks_the_maxima() -> None:
+    indices = np.zeros((1, 1, 2, 2), np.int64)
+    with pytest.raises(ValueError, match=r"output: expected grad_output's shape \(1, 1, 2, 2\)"):
+        max_pool2d_relu_backward(indices * 1.0, np.ones(4), indices, (1, 1, 4, 4))
+
+
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_stays_inside_its_buffers(dtype: Any, side: str) -> None:
@@ -164,11 +186,12 @@ def test_stays_inside_its_buffers(dtype: Any, side: str) -> None:
         result = guarded(np.ones_like(x), side)
         y = guarded(np.ones(geometry.output_shape, dtype), side)
         indices = guarded(np.zeros(geometry.output_shape, np.int64), side)
-        core.max_forward(geometry, x, y, indices)
-        core.max_forward(geometry, x, y, None)
+        core.max_forward(geometry.core, x, y, indices)
+        core.max_forward(geometry.core, x, y, None)
         outputs = y[0].size
-        core.max_backward(2, math.prod(size), outputs, y, indices, result)
+        for maxima in None, y:
+            core.max_backward(2, math.prod(size), outputs, y, indices, maxima, result)
         if options[3] == 1:
-            core.avg_forward(geometry, True, 0, x, y)
-            core.avg_forward(geometry, False, 0, x, y)
-            core.avg_backward(geometry, False, 0, y, result)
+            core.avg_forward(geometry.core, True, 0, x, y)
+            core.avg_forward(geometry.core, False, 0, x, y)
+            core.avg_backward(geometry.core, False, 0, y, result)

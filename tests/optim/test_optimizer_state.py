@@ -76,6 +76,16 @@ def test_a_gradient_of_another_shape_is_refused():
         optim.SGD([parameter], lr=0.1).step()
 
 
+def test_a_refused_step_changes_nothing():
+    good, bad = nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))
+    good.grad, bad.grad = np.ones(3), np.ones(1)
+    optimizer = optim.Adam([good, bad], lr=0.1)
+    with pytest.raises(ValueError, match="parameter 1 "):
+        optimizer.step()
+    np.testing.assert_array_equal(good.data, 1)
+    assert optimizer.state_dict()["steps"] == [0, 0]
+
+
 def test_repr_names_the_hyperparameters():
     text = repr(optim.Adam([nn.Parameter(np.ones(1))], lr=0.1))
     assert text == "Adam(lr=0.1, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"

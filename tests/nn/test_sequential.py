@@ -1,0 +1,122 @@
+"""Layers that work together in a Sequential give the bits that they give one by one."""
+
+import copy
+
+import numpy as np
+import pytest
+from helpers import same_bits
+
+from fastconv import nn
+
+
+def networks(dtype):
+    options = {"rng": 0, "dtype": dtype}
+    return {
+        "conv relu pool": nn.Sequential(
+            nn.Conv2d(2, 5, 3, **options), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(5, 4, 3, **options), nn.ReLU(), nn.Flatten(), nn.Linear(100, 7, **options),
+            nn.ReLU(), nn.Linear(7, 3, **options),
+        ),
+        "overlapping pool": nn.Sequential(
+            nn.Conv2d(2, 5, 3, padding=1, **options), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
+        ),
+        "relu first": nn.Sequential(
+            nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(2, 3, 3, **options), nn.ReLU(),
+        ),
+        "relu twice": nn.Sequential(
+            nn.Conv2d(2, 3, 3, **options), nn.ReLU(), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(),
+        ),
+        "relu last": nn.Sequential(nn.Flatten(), nn.Linear(512, 9, **options), nn.ReLU()),
+        "nested": nn.Sequential(
+            nn.Sequential(nn.Conv2d(2, 3, 3, **options), nn.ReLU()), nn.MaxPool2d(2), nn.Flatten(),
+        ),
+        "no parameters": nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)),
+    }  # fmt: skip
+
+
+NAMES = list(networks(np.float32))
+
+
+def images(dtype):
+    return np.random.default_rng(1).standard_normal((4, 2, 16, 16)).astype(dtype)
+
+
+def forward_one_by_one(model, input):
+    for layer in model:
+        input = layer(input)
+    return input
+
+
+def backward_one_by_one(model, gradient):
+    for layer in reversed(list(model)):
+        gradient = layer.backward(gradient)
+    return gradient
+
+
+def results(model, forward, backward, x):
+    output = forward(model, x)
+    grad_output = np.random.default_rng(2).standard_normal(output.shape).astype(x.dtype)
+    kept = grad_output.copy()
+    gradient = backward(model, grad_output)
+    assert same_bits(grad_output, kept), "the caller's gradient was overwritten"
+    return (output, gradient, *(p.grad for p in model.parameters()))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_together_and_one_by_one_are_the_same_bits(name, dtype):
+    model, x = networks(dtype)[name], images(dtype)
+
+    def whole(model, gradient):
+        return model.backward(gradient)
+
+    ways = [
+        (forward, backward)
+        for forward in (forward_one_by_one, lambda model, x: model(x))
+        for backward in (backward_one_by_one, whole)
+    ]
+    first, *others = (results(copy.deepcopy(model), *way, x) for way in ways)
+    for other in others:
+        assert same_bits(first, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_gives_the_same_bits_too(name):
+    model, x = networks(np.float32)[name], images(np.float32)
+    assert same_bits(model(x), forward_one_by_one(model.eval(), x))
+    assert same_bits(model(x), forward_one_by_one(model, x))
+    with pytest.raises(RuntimeError, match="forward pass"):
+        model.backward(model(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_get_their_gradients_without_the_inputs(name):
+    model, x = networks(np.float32)[name], images(np.float32)
+    other = copy.deepcopy(model)
+    expected = results(model, lambda m, x: m(x), lambda m, g: m.backward(g), x)
+    found = results(other, lambda m, x: m(x), lambda m, g: m.backward(g, input_gradient=False), x)
+    assert found[1] is None
+    assert same_bits(found[2:], expected[2:])
+
+
+def test_backward_runs_once_for_each_forward():
+    model, x = networks(np.float32)["conv relu pool"], images(np.float32)
+    gradient = np.ones_like(model(x))
+    model.backward(gradient)
+    with pytest.raises(RuntimeError, match="once"):
+        model.backward(gradient)
+
+
+def test_subclasses_are_left_alone():
+    class Doubling(nn.ReLU):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+        def backward(self, grad_output, input_gradient=True):
+            return super().backward(2 * grad_output, input_gradient)
+
+    model = nn.Sequential(nn.Linear(3, 3, rng=0), Doubling())
+    plain = nn.Sequential(nn.Linear(3, 3, rng=0), nn.ReLU())
+    x = np.ones((2, 3), np.float32)
+    assert same_bits(model(x), 2 * plain(x))
+    assert same_bits(model.backward(x), plain.backward(2 * x))
