@@ -62,8 +62,7 @@ cdef extern from "fastconv.h" nogil:
         fc_layout in_layout, out_layout
 
     fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
-                                       const void* weight, const void* bias, int relu,
-                                       void* output)
+                                       const void* weight, const void* bias, int relu, void* output)
     fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                           const void* grad_output, const void* weight,
                                           void* grad_input)
