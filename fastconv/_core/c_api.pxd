@@ -62,8 +62,7 @@ cdef extern from "fastconv.h" nogil:
         fc_layout in_layout, out_layout
 
     fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
-                                       const void* weight, const void* bias, int relu,
-                                       void* output)
+                                       const void* weight, const void* bias, int relu, void* output)
     fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                           const void* grad_output, const void* weight,
                                           void* grad_input)
@@ -73,6 +72,7 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+    double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int which)
 
     ctypedef struct fc_conv2d_weight:
         const void* weight

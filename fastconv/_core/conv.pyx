@@ -5,8 +5,9 @@ from libc.stdint cimport int64_t
 
 from fastconv._core.c_api cimport (
     data_of, dtype_of, fc_blocked_lanes, fc_conv2d_direct_forward, fc_conv2d_direct_grad_input,
-    fc_conv2d_direct_grad_weight, fc_conv2d_direct_workspace, fc_conv2d_grad_bias, fc_dtype,
-    fc_layout, fc_status, raise_status, FC_BLOCKED, FC_FLOAT32, FC_FLOAT64,
+    fc_conv2d_direct_grad_weight, fc_conv2d_direct_work, fc_conv2d_direct_workspace,
+    fc_conv2d_grad_bias, fc_dtype, fc_layout, fc_status, raise_status, FC_BLOCKED, FC_FLOAT32,
+    FC_FLOAT64,
 )
 
 cnp.import_array()
@@ -122,6 +123,14 @@ def grad_bias(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray result):
 def direct_workspace(Conv2d conv, bint double, str which):
     """Bytes of scratch of one task: `which` is "forward", "grad_input" or "grad_weight"."""
     return fc_conv2d_direct_workspace(
+        &conv.c, FC_FLOAT64 if double else FC_FLOAT32,
+        ("forward", "grad_input", "grad_weight").index(which),
+    )
+
+
+def direct_work(Conv2d conv, bint double, str which):
+    """FMAs of a pass, lost lanes included."""
+    return fc_conv2d_direct_work(
         &conv.c, FC_FLOAT64 if double else FC_FLOAT32,
         ("forward", "grad_input", "grad_weight").index(which),
     )

@@ -34,6 +34,16 @@ typedef struct {
     int relu;
 } fc_store;
 
+/* Products of the taps of a window on their way to the pixels that they belong to
+ * (conv_gather.inc): that of tap (r, s) at position (i, j) is products[(r * kernel[1] + s) *
+ * tap_stride + i * positions[1] + j], and goes to pixel (i + r * dilation[0] - padding[0], ...). */
+enum { FC_GATHER_TAPS = 16 }; /* of a row of the window, at most */
+typedef struct {
+    int64_t rows, cols; /* of the image */
+    int64_t positions[2], kernel[2], dilation[2], padding[2];
+    int64_t tap_stride;
+} fc_gather;
+
 /* Rows (channels, at most the lanes of a vector) of columns (pixels) on their way into the blocked
  * form [column][lane] or back (transpose.inc); strides in elements, one of them 1 where it is fast.
  */
@@ -50,6 +60,21 @@ typedef struct {
 typedef struct {
     int64_t pixels, size, pieces, pitch, pixel;
 } fc_fold;
+
+/* Runs of pixels whose products are summed (conv_dots.inc), in elements. */
+typedef struct {
+    int64_t pixels, runs;
+    int64_t a_run, b_run; /* from one run to the next */
+    int64_t a_stride, sums_stride;
+} fc_dots;
+
+/* Segments of `length` elements of pixels that lie `pixel` apart, `pitch` apart where they are
+ * copied to (conv_window.inc). Up to a vector more is read and written. */
+typedef struct {
+    int64_t pixels, pixel, pitch;
+    int64_t segments, length;
+    const int64_t* segment; /* offset of each from the pixel */
+} fc_window;
 
 /* One panel of a matrix product: what gemm_ukernel.inc needs to find its operands, in elements. */
 typedef struct {
@@ -208,10 +233,16 @@ typedef struct {
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
                       const int32_t* offset, const void* init, int accumulate, void* tile,
                       int64_t tile_stride, int64_t pixels);
-    /* sums[m * sums_stride + n] += sum_p a[m * a_stride + p] * b[offset[n] + p] (conv_dots.inc);
-     * p runs over whole vectors: both sides are padded, a with zeros. */
-    void (*conv_dots)(int rows, int columns, int64_t pixels, const void* a, int64_t a_stride,
-                      const void* b, const int32_t* offset, void* sums, int64_t sums_stride);
+    /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p]
+     * * b[i * b_run + offset[n] + p] (conv_dots.inc); p goes on to whole vectors, where a must be
+     * zero and b finite. */
+    void (*conv_dots)(const fc_dots* dots, int rows, int columns, const void* a, const void* b,
+                      const int32_t* offset, void* sums);
+    /* One plane of the image; `room` elements from target on may be written. Reads up to a vector
+     * behind the products. */
+    void (*conv_gather)(const fc_gather* gather, int64_t room, const void* products, void* target);
+
+    void (*conv_window)(const fc_window* window, const void* slab, void* rows);
 
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
     void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,

@@ -2,6 +2,7 @@
  * residue of the input's coordinates modulo the stride. Both run on the tap engine, unless groups
  * are so small that the depthwise kernels are the better way. */
 #include "conv_depthwise.h"
+#include "conv_products.h"
 #include "conv_taps.h"
 
 static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
@@ -9,7 +10,7 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
-    const int is_explicit = fc_explicit_pays(conv, out_per_group, dtype);
+    const int is_explicit = fc_explicit_pays(conv, out_per_group, conv->out_size[1], dtype);
     fc_taps_problem problem = {
         .dtype = dtype,
         .batch = conv->batch,
@@ -31,8 +32,8 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
         .weight_reduced_stride = window,
         .weight_row_stride = conv->kernel_size[1],
     };
-    fc_axis_forward(&problem.vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0],
-                    is_explicit, memory.vertical);
+    fc_axis_forward(&problem.vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0], 0,
+                    memory.vertical);
     fc_axis_forward(&problem.horizontal, conv->kernel_size[1], conv->stride[1], conv->dilation[1],
                     is_explicit, memory.horizontal);
     return problem;
@@ -83,7 +84,8 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
-    const int is_explicit = fc_explicit_pays(conv, in_per_group, dtype);
+    const int is_explicit =
+        fc_explicit_pays(conv, in_per_group, conv->in_size[1] / conv->stride[1], dtype);
     const fc_strides strides = fc_image_strides(conv->in_channels, conv->in_size[0],
                                                 conv->in_size[1], fc_channels_last(conv));
     fc_taps_problem problem = {
@@ -105,7 +107,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
         .weight_row_stride = conv->kernel_size[1],
     };
     const residue_range rows =
-        residue_axis(conv, 0, row_residue, is_explicit, &problem.vertical, memory.vertical);
+        residue_axis(conv, 0, row_residue, 0, &problem.vertical, memory.vertical);
     const residue_range cols =
         residue_axis(conv, 1, col_residue, is_explicit, &problem.horizontal, memory.horizontal);
     problem.first_row = rows.source_first;
@@ -116,6 +118,47 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
     return problem;
 }
 
+enum {
+    LEAST_RESULTS = 4, /* a tile of fewer takes as long: it waits for its sums */
+    PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
+    PACK_EACH = 100,   /* or one by one */
+};
+
+/* FMAs of the tap engine, with the lanes that it loses: split planes at the ends of rows, explicit
+ * ones at the ends of images. */
+static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    const int64_t lanes = fc_kernels_for(dtype)->lanes;
+    const int64_t inputs = conv->in_channels / conv->groups;
+    const int64_t outputs = conv->out_channels / conv->groups;
+    const int64_t results = pass == 1 ? inputs : outputs, reduced = pass == 1 ? outputs : inputs;
+    const int64_t* size = pass == 1 ? conv->in_size : conv->out_size;
+    const int64_t step = pass == 1 ? conv->stride[1] : 1;
+    const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
+    const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
+    const int is_narrow = conv->groups > 1 && (inputs == 1 || outputs == 1);
+    const int is_explicit = !is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype);
+    const int64_t area =
+        is_explicit ? fc_ceil_div(size[0] * size[1], lanes) * lanes : size[0] * (size[1] + reach);
+    const int64_t filled = is_narrow ? results : fc_max(results, LEAST_RESULTS);
+    const int64_t packing = is_narrow ? 0 : pass == 1 ? PACK_EACH : PACK_ROWS;
+    const int64_t steps = pass == 1 ? conv->stride[0] * conv->stride[1] : 1;
+    return (double)(conv->groups * reduced * taps) *
+           ((double)(conv->batch * area) * (double)filled / (double)steps +
+            (double)(results * packing));
+}
+
+static int products_pay(const fc_conv2d* conv, fc_dtype dtype) {
+    return fc_products_can(conv, dtype) &&
+           fc_products_work(conv, dtype) < taps_work(conv, dtype, 1);
+}
+
+double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    if (fc_depthwise_can(conv, dtype, pass)) return taps_work(conv, dtype, pass);
+    if (pass == 2) return fc_grad_weight_work(conv, dtype);
+    return pass == 1 && products_pay(conv, dtype) ? fc_products_work(conv, dtype)
+                                                  : taps_work(conv, dtype, pass);
+}
+
 fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                       const void* grad_output, const void* weight,
                                       void* grad_input) {
@@ -124,6 +167,12 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
     if (reserved != FC_OK) return reserved;
     if (fc_depthwise_can(conv, dtype, 1))
         return fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
+    if (products_pay(conv, dtype)) {
+        const fc_status status =
+            fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
+        fc_workspace_trim();
+        return status;
+    }
     fc_status status = FC_OK;
     for (int64_t i = 0; i < conv->stride[0] && status == FC_OK; i++)
         for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
@@ -144,6 +193,7 @@ int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pa
     if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
     if (fc_depthwise_can(conv, dtype, pass)) return fc_depthwise_workspace(conv, dtype, pass);
     if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
+    if (pass == 1 && products_pay(conv, dtype)) return fc_products_workspace(conv, dtype);
     int64_t origin, most = 0;
     if (pass == 0) {
         const fc_taps_problem problem = forward_problem(conv, dtype, memory);

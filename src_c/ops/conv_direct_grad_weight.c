@@ -2,10 +2,11 @@
  *
  *   grad_weight[k][c][t] = sum over images and pixels of grad_output[k][p] * plane_c[p + offset[t]]
  *
- * A task owns the taps of a block of input channels for a run of images. For each block of pixels
- * it fills the input's planes, and the output's gradient with zeros where planes have seams; then
- * every (k, (c, t)) pair is a dot product of two contiguous rows. Runs of images are cut by the
- * geometry alone and added up in order, so results do not depend on the number of threads.
+ * A task owns the taps of a block of input channels for a share of the images. For each block of
+ * pixels it fills the input's planes, and the output's gradient with zeros where planes have seams
+ * (whole vectors of pixels without a seam are read where they lie); then every (k, (c, t)) pair is
+ * a dot product of contiguous runs. Shares of images are cut by the geometry alone and added up in
+ * order, so results do not depend on the number of threads.
  *
  * A zero at a seam times infinity or NaN is NaN where the true sum has no such term. So if any
  * result is not finite, the pass is run again on explicit planes, which have no seams. */
@@ -15,17 +16,26 @@
 #include <string.h>
 
 enum {
-    PIXELS = 1024,           /* of a block: dot_mr + dot_nr rows of it fit L1 */
+    PIXELS = 1280,           /* of a block: dot_mr + dot_nr rows of it fit L1 */
     PLANE_BYTES = 512 << 10, /* input planes of a task */
     GRAD_BYTES = 256 << 10,  /* planes of the output's gradient */
+    SUM_LANES = 12,          /* FMAs that take as long as adding up the lanes of a block's sum */
     CHUNKS = 16,             /* tasks are made by cutting the channels into up to this many */
 };
+
+/* How the input's planes are filled. */
+typedef enum {
+    SPLIT,   /* all images of a block are one run, with seams between rows and images */
+    COLUMNS, /* explicit columns: each image is a run without a seam */
+    ALL,     /* explicit rows too, and zeros behind the run */
+} planes_mode;
 
 typedef struct {
     const fc_conv2d* conv;
     const fc_kernels_of_type* kernels;
     fc_dtype dtype;
-    int is_explicit;
+    planes_mode mode;
+    int reads_grads; /* where they lie: their runs are whole vectors */
     int64_t element;
     fc_axis vertical, horizontal;
     int64_t rows, cols, images;   /* of a pixel block */
@@ -50,11 +60,16 @@ static void choose_blocks(weight_job* job) {
     const fc_axis *v = &job->vertical, *h = &job->horizontal;
     job->cols = fc_ceil_div(conv->out_size[1], fc_ceil_div(conv->out_size[1], 2 * PIXELS));
     const int64_t width = job->cols + h->max_shift;
-    const int64_t rows = fc_max(1, PIXELS / width - v->max_shift);
+    const int64_t seam = job->mode == SPLIT ? v->max_shift : 0;
+    const int64_t rows = fc_max(1, PIXELS / width - seam);
     job->rows = fc_ceil_div(conv->out_size[0], fc_ceil_div(conv->out_size[0], rows));
     job->images = 1;
     if (job->rows == conv->out_size[0] && job->cols == conv->out_size[1])
-        job->images = fc_max(1, fc_min(conv->batch, PIXELS / ((job->rows + v->max_shift) * width)));
+        job->images = fc_max(1, fc_min(conv->batch, PIXELS / ((job->rows + seam) * width)));
+    const int64_t lanes = job->kernels->lanes, last = conv->out_size[0] % job->rows;
+    job->reads_grads = job->mode == COLUMNS && !fc_channels_last(conv) &&
+                       job->cols == conv->out_size[1] && job->rows * job->cols % lanes == 0 &&
+                       last * job->cols % lanes == 0;
 }
 
 /* Tasks enough for many threads: first by input channels, then by runs of images. */
@@ -78,28 +93,34 @@ static void choose_tasks(weight_job* job) {
 static void layout_scratch(weight_job* job) {
     const int64_t slack = 2 * job->kernels->lanes;
     const int64_t line = 64 / job->element;
-    job->grad_stride = (fc_ceil_div(job->input_layout.phase_stride + slack, line) | 1) * line;
+    int64_t run = job->input_layout.phase_stride;
+    if (job->mode == COLUMNS) run = job->images * fc_ceil_div(job->rows * job->cols, line) * line;
+    job->grad_stride = (fc_ceil_div(run + slack, line) | 1) * line;
     const int64_t out_per_group = job->conv->out_channels / job->conv->groups;
     job->grads = fc_max(job->kernels->dot_mr, GRAD_BYTES / (job->grad_stride * job->element));
     job->grads = fc_min(job->grads / job->kernels->dot_mr * job->kernels->dot_mr, out_per_group);
     job->input_bytes =
         fc_align((size_t)((job->chunk * job->input_layout.channel_stride + slack) * job->element));
     job->grad_bytes = fc_align((size_t)(job->grads * job->grad_stride * job->element));
+    if (job->reads_grads) {
+        job->grads = out_per_group;
+        job->grad_bytes = 0;
+    }
     job->offsets_bytes = fc_align((size_t)(job->chunk * job->vertical.taps * job->horizontal.taps) *
                                   sizeof(int32_t));
 }
 
-static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype, int is_explicit,
+static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype, planes_mode mode,
                            fc_axis_memory memory) {
     weight_job job = {.conv = conv,
                       .kernels = fc_kernels_for(dtype),
                       .dtype = dtype,
-                      .is_explicit = is_explicit,
+                      .mode = mode,
                       .element = (int64_t)fc_dtype_size(dtype)};
     fc_axis_forward(&job.vertical, conv->kernel_size[0], conv->stride[0], conv->dilation[0],
-                    is_explicit, memory.vertical);
+                    mode == ALL, memory.vertical);
     fc_axis_forward(&job.horizontal, conv->kernel_size[1], conv->stride[1], conv->dilation[1],
-                    is_explicit, memory.horizontal);
+                    mode != SPLIT, memory.horizontal);
     choose_blocks(&job);
     choose_tasks(&job);
     layout_scratch(&job);
@@ -109,9 +130,25 @@ static weight_job plan_job(const fc_conv2d* conv, fc_dtype dtype, int is_explici
 typedef struct {
     int64_t group, first_channel, channels;
     int64_t first_image, images, first_row, rows, first_col, cols;
-    int64_t pitch_rows, pitch_cols; /* of a plane: split ones are as the layout says */
-    int64_t pixels;                 /* from the first to the last, seams included */
+    int64_t pitch_rows, pitch_cols; /* of a plane: all but explicit ones are as the layout says */
+    int64_t pixels;                 /* of a run, seams included */
+    int64_t runs, grad_rows;        /* rows of an image's gradient, as filled */
+    int64_t grad_run;               /* elements from one image's gradient to the next */
 } pixel_block;
+
+/* Runs of a block whose images, rows and columns are known. */
+static void plan_runs(const weight_job* job, pixel_block* b) {
+    const int64_t lanes = job->kernels->lanes;
+    b->pitch_rows = job->mode == ALL ? b->rows : job->input_layout.rows;
+    b->pitch_cols = job->mode == ALL ? b->cols : job->input_layout.cols;
+    const int is_joint = job->mode != COLUMNS;
+    b->runs = is_joint ? 1 : b->images;
+    b->pixels = (b->rows - 1) * b->pitch_cols + b->cols;
+    if (is_joint) b->pixels += (b->images - 1) * b->pitch_rows * b->pitch_cols;
+    b->grad_rows = is_joint ? b->pitch_rows : b->rows;
+    b->grad_run = b->grad_rows * b->pitch_cols;
+    if (!is_joint) b->grad_run = fc_ceil_div(b->grad_run, lanes) * lanes;
+}
 
 /* The planes of `count` channels from first_channel of one image tensor, images innermost but one.
  */
@@ -147,7 +184,7 @@ static void fill_input(const weight_job* job, const pixel_block* b, char* planes
             job->kernels->fill_planes(&shape, job->input + at * job->element,
                                       planes + to * job->element);
         }
-    if (!job->is_explicit) return;
+    if (job->mode != ALL) return;
     /* explicit planes end in zeros: their last vector must not meet what lies behind them */
     const size_t tail = (size_t)(job->kernels->lanes * job->element);
     for (int64_t c = 0; c < b->channels; c++)
@@ -176,43 +213,70 @@ static void fill_grads(const weight_job* job, const pixel_block* b, int64_t firs
         .col_phases = 1,
         .row_phase = &zero,
         .col_phase = &zero,
-        .rows = b->pitch_rows,
+        .rows = b->grad_rows,
         .cols = b->pitch_cols,
     };
-    const int64_t image_size = b->pitch_rows * b->pitch_cols;
+    const int64_t filled = b->grad_rows * b->pitch_cols;
     for (int64_t k = 0; k < count; k++) {
         char* plane = planes + k * job->grad_stride * job->element;
         for (int64_t i = 0; i < b->images; i++) {
             const int64_t at =
                 (b->first_image + i) * s.batch_stride + (first + k) * s.channel_stride;
-            job->kernels->fill_planes(&shape, job->grad_output + at * job->element,
-                                      plane + i * image_size * job->element);
+            char* to = plane + i * b->grad_run * job->element;
+            job->kernels->fill_planes(&shape, job->grad_output + at * job->element, to);
+            memset(to + filled * job->element, 0, (size_t)((b->grad_run - filled) * job->element));
         }
-        const int64_t used = b->images * image_size;
+        const int64_t used = b->images * b->grad_run;
         memset(plane + used * job->element, 0, (size_t)((job->grad_stride - used) * job->element));
     }
 }
 
-/* All dot products of one filled block; `sums` is this run's whole gradient. */
-static void multiply(const weight_job* job, const pixel_block* b, char* planes, char* grads,
-                     char* sums) {
+/* Parts of a whole as even as they can be, of at most `most`: where part `index` starts. */
+static int64_t even_start(int64_t whole, int64_t most, int64_t index) {
+    return index * whole / fc_ceil_div(whole, most);
+}
+
+/* All dot products of one block with `count` gradients, channel `first` and on. */
+static void multiply_grads(const weight_job* job, const pixel_block* b, int64_t first,
+                           int64_t count, const char* planes, const char* grads, char* sums) {
     const fc_conv2d* conv = job->conv;
-    const int64_t taps = job->vertical.taps * job->horizontal.taps;
+    const int64_t taps = job->vertical.taps * job->horizontal.taps, columns = b->channels * taps;
     const int64_t depth = conv->in_channels / conv->groups * taps;
-    const int64_t out_per_group = conv->out_channels / conv->groups;
-    const int mr = job->kernels->dot_mr, nr = job->kernels->dot_nr;
+    const int64_t mr = job->kernels->dot_mr, nr = job->kernels->dot_nr;
+    fc_dots dots = {.pixels = b->pixels,
+                    .runs = b->runs,
+                    .a_run = b->grad_run,
+                    .b_run = b->pitch_rows * b->pitch_cols,
+                    .a_stride = job->grad_stride,
+                    .sums_stride = depth};
+    if (job->reads_grads) {
+        dots.a_stride = conv->out_size[0] * conv->out_size[1];
+        dots.a_run = conv->out_channels * dots.a_stride;
+        grads = job->grad_output + ((b->first_image * conv->out_channels + first) * dots.a_stride +
+                                    b->first_row * conv->out_size[1]) *
+                                       job->element;
+    }
+    for (int64_t i = 0; i * nr < columns; i++) {
+        const int64_t t = even_start(columns, nr, i), tn = even_start(columns, nr, i + 1) - t;
+        for (int64_t j = 0; j * mr < count; j++) {
+            const int64_t m = even_start(count, mr, j), mn = even_start(count, mr, j + 1) - m;
+            const int64_t at = (first + m) * depth + b->first_channel * taps + t;
+            job->kernels->conv_dots(&dots, (int)mn, (int)tn,
+                                    grads + m * dots.a_stride * job->element, planes,
+                                    job->offset + t, sums + at * job->element);
+        }
+    }
+}
+
+/* All dot products of one filled block; `sums` is this share's whole gradient. */
+static void multiply(const weight_job* job, const pixel_block* b, const char* planes, char* grads,
+                     char* sums) {
+    const int64_t out_per_group = job->conv->out_channels / job->conv->groups;
     for (int64_t k = 0; k < out_per_group; k += job->grads) {
         const int64_t count = fc_min(job->grads, out_per_group - k);
         const int64_t first = b->group * out_per_group + k;
-        fill_grads(job, b, first, count, grads);
-        for (int64_t t = 0; t < b->channels * taps; t += nr)
-            for (int64_t m = 0; m < count; m += mr) {
-                const int64_t at = (first + m) * depth + b->first_channel * taps + t;
-                job->kernels->conv_dots(
-                    (int)fc_min(mr, count - m), (int)fc_min(nr, b->channels * taps - t), b->pixels,
-                    grads + m * job->grad_stride * job->element, job->grad_stride, planes,
-                    job->offset + t, sums + at * job->element, depth);
-            }
+        if (!job->reads_grads) fill_grads(job, b, first, count, grads);
+        multiply_grads(job, b, first, count, planes, grads, sums);
     }
 }
 
@@ -222,7 +286,7 @@ static fc_status run_task(void* context, int64_t index) {
     char* planes = fc_workspace(FC_SLOT_TASK, job->input_bytes + job->grad_bytes);
     if (!planes) return FC_ERROR_MEMORY;
     /* what a block does not fill meets zeros of the gradient: keep it finite */
-    if (!job->is_explicit) memset(planes, 0, job->input_bytes);
+    if (job->mode != ALL && !job->reads_grads) memset(planes, 0, job->input_bytes);
     const int64_t run = index % job->runs, rest = index / job->runs;
     const int64_t channels = conv->in_channels / conv->groups;
     pixel_block b = {.group = rest / job->chunks, .first_channel = rest % job->chunks * job->chunk};
@@ -236,9 +300,7 @@ static fc_status run_task(void* context, int64_t index) {
             for (b.first_col = 0; b.first_col < conv->out_size[1]; b.first_col += job->cols) {
                 b.rows = fc_min(job->rows, conv->out_size[0] - b.first_row);
                 b.cols = fc_min(job->cols, conv->out_size[1] - b.first_col);
-                b.pitch_rows = job->is_explicit ? b.rows : job->input_layout.rows;
-                b.pitch_cols = job->is_explicit ? b.cols : job->input_layout.cols;
-                b.pixels = ((b.images - 1) * b.pitch_rows + b.rows - 1) * b.pitch_cols + b.cols;
+                plan_runs(job, &b);
                 fill_input(job, &b, planes);
                 multiply(job, &b, planes, planes + job->input_bytes, sums);
             }
@@ -264,6 +326,11 @@ static fc_status run_pass(weight_job* job, int* infinite) {
                        job->grad_weight, infinite);
 }
 
+static planes_mode cheapest_mode(const fc_conv2d* conv, fc_dtype dtype) {
+    const int64_t filters = conv->out_channels / conv->groups;
+    return fc_explicit_pays(conv, filters, conv->out_size[1], dtype) ? COLUMNS : SPLIT;
+}
+
 fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                        const void* grad_output, void* grad_weight) {
     fc_axis_memory memory;
@@ -272,15 +339,15 @@ fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, co
     if (fc_depthwise_can(conv, dtype, 2))
         return fc_depthwise_grad_weight(conv, dtype, input, grad_output, grad_weight);
     fc_status status = FC_OK;
-    int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
-    for (int again = 1; status == FC_OK && again; is_explicit = 1) {
-        weight_job job = plan_job(conv, dtype, is_explicit, memory);
+    planes_mode mode = cheapest_mode(conv, dtype);
+    for (int again = 1; status == FC_OK && again; mode = ALL) {
+        weight_job job = plan_job(conv, dtype, mode, memory);
         job.input = input;
         job.grad_output = grad_output;
         job.grad_weight = grad_weight;
         int infinite = 0;
         status = run_pass(&job, &infinite);
-        again = infinite && !is_explicit;
+        again = infinite && mode != ALL && !job.reads_grads;
     }
     fc_workspace_trim();
     return status;
@@ -289,11 +356,21 @@ fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, co
 int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     fc_axis_memory memory;
     if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
-    int64_t most = 0;
-    for (int is_explicit = fc_explicit_pays(conv, conv->out_channels / conv->groups, dtype);
-         is_explicit <= 1; is_explicit++) {
-        const weight_job job = plan_job(conv, dtype, is_explicit, memory);
-        most = fc_max(most, (int64_t)(job.input_bytes + job.grad_bytes));
-    }
-    return most;
+    const weight_job usual = plan_job(conv, dtype, cheapest_mode(conv, dtype), memory);
+    const int64_t bytes = (int64_t)(usual.input_bytes + usual.grad_bytes);
+    const weight_job again = plan_job(conv, dtype, ALL, memory);
+    return fc_max(bytes, (int64_t)(again.input_bytes + again.grad_bytes));
+}
+
+double fc_grad_weight_work(const fc_conv2d* conv, fc_dtype dtype) {
+    fc_axis_memory memory;
+    if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
+    const weight_job job = plan_job(conv, dtype, cheapest_mode(conv, dtype), memory);
+    const int64_t blocks = fc_ceil_div(conv->batch, job.images) *
+                           fc_ceil_div(conv->out_size[0], job.rows) *
+                           fc_ceil_div(conv->out_size[1], job.cols);
+    const int64_t width = conv->out_size[1] + job.horizontal.max_shift;
+    const int64_t pixels = conv->batch * conv->out_size[0] * width;
+    return (double)fc_weight_size(conv) *
+           (double)(pixels + blocks * SUM_LANES * job.kernels->lanes);
 }

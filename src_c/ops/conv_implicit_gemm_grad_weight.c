@@ -260,9 +260,15 @@ fc_status fc_conv2d_implicit_gemm_grad_weight(const fc_conv2d* conv, fc_dtype dt
                                               void* grad_weight) {
     fc_weight_job job = {.grad_weight = grad_weight};
     fc_conv2d own = *conv;
-    fc_status status = fc_weight_plan(&job, &own, dtype, input, grad_output);
+    int pays;
+    fc_status status = fc_weight_rows_pay(conv, dtype, &pays);
     if (status != FC_OK) return status;
-    status = run(&job);
+    if (pays) {
+        status = fc_weight_rows_run(conv, dtype, input, grad_output, grad_weight);
+    } else {
+        status = fc_weight_plan(&job, &own, dtype, input, grad_output);
+        if (status == FC_OK) status = run(&job);
+    }
     fc_workspace_trim();
     return status;
 }

@@ -27,4 +27,10 @@ size_t fc_weight_slices_bytes(const fc_weight_job* job);
 fc_status fc_weight_plan(fc_weight_job* job, fc_conv2d* conv, fc_dtype dtype, const void* input,
                          const void* grad_output);
 
+/* conv_implicit_gemm_weight_rows.c: lanes = steps of the window. Is it the faster way? */
+fc_status fc_weight_rows_pay(const fc_conv2d* conv, fc_dtype dtype, int* pays);
+fc_status fc_weight_rows_run(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                             const void* grad_output, void* grad_weight);
+int64_t fc_weight_rows_workspace(const fc_conv2d* conv, fc_dtype dtype);
+
 #endif

@@ -105,6 +105,9 @@ fc_status fc_weight_plan(fc_weight_job* job, fc_conv2d* conv, fc_dtype dtype, co
 int64_t fc_implicit_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
     fc_weight_job job = {0};
     fc_conv2d own = *conv;
+    int pays;
+    if (fc_weight_rows_pay(conv, dtype, &pays) != FC_OK) return 0;
+    if (pays) return fc_weight_rows_workspace(conv, dtype);
     if (fc_weight_plan(&job, &own, dtype, NULL, NULL) != FC_OK) return 0;
     return (int64_t)(job.slab_bytes + job.grad_bytes + job.sums_bytes + job.plain_bytes +
                      fc_weight_slices_bytes(&job) +

@@ -1,11 +1,14 @@
 /* Axes, phases and offsets: see conv_planes.h. */
 #include "conv_planes.h"
 
-enum { ROW_COPY = 20 }; /* copying a short row costs about as much as this many vector FMAs */
+/* A row's copy takes about as long as so many vector FMAs, and so many more for each vector. */
+enum { ROW_COPY = 20, VECTOR_COPY = 4 };
 
-int fc_explicit_pays(const fc_conv2d* conv, int64_t results, fc_dtype dtype) {
-    const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
-    return results * reach > ROW_COPY * fc_kernels_for(dtype)->lanes;
+int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dtype dtype) {
+    const int64_t lanes = fc_kernels_for(dtype)->lanes, kernel = conv->kernel_size[1];
+    const int64_t reach = (kernel - 1) * conv->dilation[1] / conv->stride[1];
+    const int64_t copies = (kernel - 1) * (ROW_COPY * lanes + VECTOR_COPY * cols);
+    return results * conv->kernel_size[0] * kernel * reach > copies;
 }
 
 fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory) {

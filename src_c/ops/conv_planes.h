@@ -6,8 +6,9 @@
  * a constant offset. Two ways to choose the phases:
  *   split     phase = distance mod stride, shift = distance / stride: each source element is copied
  *             once, and rows are max_shift longer than the output (lanes lost to the seam);
- *   explicit  one phase a tap, shift 0: no lane lost, each element copied once a tap (im2col, but
- * of one block, in cache). */
+ *   explicit  one phase a tap, shift 0: no lane lost, each element copied once a tap of the axis.
+ * Rows that follow each other are one run anyway, so explicit columns are enough; explicit rows too
+ * (im2col, but of one block, in cache) are for sums that must not meet what lies behind a run. */
 #ifndef FASTCONV_CONV_PLANES_H
 #define FASTCONV_CONV_PLANES_H
 
@@ -32,9 +33,10 @@ typedef struct {
 } fc_axis_memory;
 fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
 
-/* Do explicit planes pay? Split ones lose max_shift lanes a row in the FMAs of every result
- * channel; explicit ones cost copying the row once a tap. */
-int fc_explicit_pays(const fc_conv2d* conv, int64_t results, fc_dtype dtype);
+/* Do explicit columns pay, over rows of `cols` positions? Split ones lose max_shift lanes a row in
+ * the FMAs of every tap and result channel; explicit ones cost copying the row once a column of the
+ * kernel. Rows are always split: without seams between columns they lose nothing. */
+int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dtype dtype);
 
 /* Forward: tap r lies r * dilation source elements from the window's start. */
 void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
@@ -71,5 +73,7 @@ void fc_tap_offsets(const fc_axis* vertical, const fc_axis* horizontal,
 
 /* Scratch bytes of a task of fc_conv2d_direct_grad_weight. */
 int64_t fc_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype);
+/* Its FMAs, lost lanes and the ends of sums included. */
+double fc_grad_weight_work(const fc_conv2d* conv, fc_dtype dtype);
 
 #endif

@@ -53,6 +53,37 @@ static void share_among_threads(const fc_taps_problem* p, fc_taps_plan* plan) {
     plan->parts = fc_max(1, fc_min(plan->tiles, fc_ceil_div(wanted, others)));
 }
 
+/* From the first pixel of so many rows to the last. */
+static int64_t run_length(const fc_taps_plan* plan, int64_t rows, int64_t cols) {
+    return (rows - 1) * plan->layout.cols + cols;
+}
+
+/* Do the rows of a block, as they are summed, follow each other in the output too, in whole
+ * vectors? */
+static int writes_output(const fc_taps_problem* p, const fc_taps_plan* plan) {
+    const fc_strides* to = &p->output_strides;
+    const int64_t lanes = fc_kernels_for(p->dtype)->lanes;
+    const int64_t last = p->out_rows - (plan->row_blocks - 1) * plan->rows;
+    return !p->relu && to->col_stride == 1 && to->row_stride == p->out_cols &&
+           plan->layout.cols == p->out_cols && plan->runs == plan->images &&
+           plan->rows * p->out_cols % lanes == 0 && last * p->out_cols % lanes == 0;
+}
+
+/* Images are one run, rows between them included, or a run each: whatever takes fewer vectors. */
+static void layout_tile(const fc_taps_problem* p, fc_taps_plan* plan) {
+    const fc_kernels_of_type* kernels = fc_kernels_for(p->dtype);
+    const int64_t lanes = kernels->lanes, image = plan->layout.rows * plan->layout.cols;
+    const int64_t run = run_length(plan, plan->rows, plan->cols);
+    const int64_t own = fc_ceil_div(run, lanes);
+    plan->runs = plan->images * own <= fc_ceil_div((plan->images - 1) * image + run, lanes)
+                     ? plan->images
+                     : 1;
+    plan->run_stride = plan->runs == 1 ? image : own * lanes;
+    const int64_t pixels = plan->runs * plan->run_stride + (plan->images - plan->runs) * image;
+    plan->tile_stride = fc_ceil_div(pixels, kernels->nr) * kernels->nr + 16;
+    plan->writes_output = writes_output(p, plan);
+}
+
 fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
     const fc_kernels_of_type* kernels = fc_kernels_for(p->dtype);
     const int64_t element = (int64_t)fc_dtype_size(p->dtype);
@@ -84,16 +115,34 @@ fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
     plan.row_blocks = fc_ceil_div(p->out_rows, plan.rows);
 
     plan.layout = fc_layout_planes(v, h, plan.images, plan.rows, plan.cols, (size_t)element);
+    layout_tile(p, &plan);
     const int64_t slack = 2 * kernels->nr;
-    plan.tile_stride = fc_ceil_div(plan.layout.phase_stride, kernels->nr) * kernels->nr + 16;
     plan.tile_rows =
         plan.chunk < p->reduced ? fc_ceil_div(plan.tiles, plan.parts) * kernels->mr : kernels->mr;
+    if (plan.writes_output) plan.tile_rows = 0;
     plan.planes_bytes =
         fc_align((size_t)((plan.chunk * plan.layout.channel_stride + slack) * element));
     plan.tile_bytes = fc_align((size_t)((plan.tile_rows * plan.tile_stride + slack) * element));
     plan.offsets_bytes = fc_align((size_t)(plan.chunk * taps) * sizeof(int32_t));
-    plan.packed_bytes = fc_align((size_t)(p->groups * p->results * p->reduced * taps * element));
+    const int64_t packed = p->results * p->reduced * taps + plan.tiles * kernels->lanes;
+    plan.packed_bytes = fc_align((size_t)(p->groups * packed * element));
     return plan;
+}
+
+/* Where a tile's packed weights start: each has a vector of slack behind it. */
+static char* packed_tile(const taps_job* job, int64_t group, int64_t tile) {
+    const fc_taps_problem* p = job->problem;
+    const int64_t depth = p->reduced * p->vertical.taps * p->horizontal.taps;
+    const int64_t rows = group * p->results + tile_start(p, job->plan.tiles, tile);
+    const int64_t slack = (group * job->plan.tiles + tile) * job->kernels->lanes;
+    return job->packed + (rows * depth + slack) * (int64_t)fc_dtype_size(p->dtype);
+}
+
+/* Are the steps of a result's sum neighbours in the weight, in order? */
+static int is_plain(const fc_taps_problem* p) {
+    const fc_axis *v = &p->vertical, *h = &p->horizontal;
+    return p->weight_reduced_stride == v->taps * h->taps && p->weight_row_stride == h->taps &&
+           v->taps > 0 && h->taps > 0 && v->tap_index[0] == 0 && h->tap_index[0] == 0;
 }
 
 /* Weights of one register tile, for all channels and taps: [channel][tap][row of the tile]. */
@@ -104,13 +153,22 @@ static fc_status pack_tile(void* context, int64_t index) {
     const int64_t group = index / job->plan.tiles, tile = index % job->plan.tiles;
     const int64_t start = tile_start(p, job->plan.tiles, tile);
     const int64_t rows = tile_start(p, job->plan.tiles, tile + 1) - start;
-    const int64_t depth = p->reduced * v->taps * h->taps;
     const int64_t from = group * p->weight_group_stride + start * p->weight_result_stride;
-    const int64_t to = (group * p->results + start) * depth;
+    if (is_plain(p) && rows <= job->kernels->lanes) {
+        const fc_lanes shape = {.rows = rows,
+                                .columns = p->reduced * v->taps * h->taps,
+                                .row_stride = p->weight_result_stride,
+                                .column_stride = 1,
+                                .dense = 1};
+        job->kernels->pack_lanes(&shape, p->groups * p->weight_group_stride - from,
+                                 p->weight + from * (int64_t)fc_dtype_size(p->dtype),
+                                 packed_tile(job, group, tile));
+        return FC_OK;
+    }
 #define PACK(T)                                                                                    \
     {                                                                                              \
         const T* weight = (const T*)p->weight + from;                                              \
-        T* packed = (T*)job->packed + to;                                                          \
+        T* packed = (T*)packed_tile(job, group, tile);                                             \
         for (int64_t c = 0; c < p->reduced; c++)                                                   \
             for (int64_t r = 0; r < v->taps; r++)                                                  \
                 for (int64_t s = 0; s < h->taps; s++) {                                            \
@@ -192,28 +250,67 @@ static void fill(const taps_job* job, const taps_block* b, int64_t first_channel
                    0, 64);
 }
 
+/* Where the pixels of the block's first image belong, for results from `start` on. */
+static char* output_of(const taps_job* job, const taps_block* b, int64_t start) {
+    const fc_taps_problem* p = job->problem;
+    const fc_strides* to = &p->output_strides;
+    const int64_t at = b->first_image * to->batch_stride +
+                       (b->group * p->results + start) * to->channel_stride +
+                       b->first_row * to->row_stride + b->first_col * to->col_stride;
+    return p->output + at * (int64_t)fc_dtype_size(p->dtype);
+}
+
 static void store(const taps_job* job, const taps_block* b, int64_t start, int64_t channels,
                   const char* tile) {
     const fc_taps_problem* p = job->problem;
-    const fc_plane_layout* layout = &job->plan.layout;
     const int64_t element = (int64_t)fc_dtype_size(p->dtype);
     const fc_strides* to = &p->output_strides;
     const fc_store shape = {.channels = channels,
                             .rows = b->rows,
                             .cols = b->cols,
                             .tile_stride = job->plan.tile_stride,
-                            .tile_cols = layout->cols,
+                            .tile_cols = job->plan.layout.cols,
                             .channel_stride = to->channel_stride,
                             .row_stride = to->row_stride,
                             .col_stride = to->col_stride,
                             .relu = p->relu};
-    for (int64_t i = 0; i < b->images; i++) {
-        const int64_t at = (b->first_image + i) * to->batch_stride +
-                           (b->group * p->results + start) * to->channel_stride +
-                           b->first_row * to->row_stride + b->first_col * to->col_stride;
-        job->kernels->store_tile(&shape, tile + i * layout->rows * layout->cols * element,
-                                 p->output + at * element);
-    }
+    for (int64_t i = 0; i < b->images; i++)
+        job->kernels->store_tile(&shape, tile + i * job->plan.run_stride * element,
+                                 output_of(job, b, start) + i * to->batch_stride * element);
+}
+
+/* Sums of a register tile, where they are kept; steps in elements. */
+typedef struct {
+    char* data;
+    int64_t row, run;
+} taps_sums;
+
+/* Adds the products of a chunk of channels to the sums of a tile of results. */
+static void multiply(const taps_job* job, const taps_block* b, int64_t tile, int64_t channel,
+                     const char* planes, const taps_sums* sums) {
+    const fc_taps_problem* p = job->problem;
+    const fc_taps_plan* plan = &job->plan;
+    const int64_t element = (int64_t)fc_dtype_size(p->dtype);
+    const int64_t taps = p->vertical.taps * p->horizontal.taps;
+    const int64_t image = plan->layout.rows * plan->layout.cols;
+    const int64_t start = tile_start(p, plan->tiles, tile);
+    const int64_t rows = tile_start(p, plan->tiles, tile + 1) - start;
+    const int64_t steps = fc_min(plan->chunk, p->reduced - channel) * taps;
+    const char* weight = packed_tile(job, b->group, tile) + rows * channel * taps * element;
+    const char* bias = p->bias ? p->bias + (b->group * p->results + start) * element : NULL;
+    const int is_joint = plan->runs < plan->images;
+    const int64_t pixels =
+        run_length(plan, b->rows, b->cols) + (is_joint ? (b->images - 1) * image : 0);
+    int64_t d = 0;
+    do { /* a depth of zero still writes the start values */
+        const int64_t depth = fc_min(DEPTH, steps - d);
+        for (int64_t i = 0; i < (is_joint ? 1 : b->images); i++)
+            job->kernels->conv_taps((int)rows, depth, weight + d * rows * element,
+                                    planes + i * image * element, job->offset + d, bias,
+                                    channel > 0 || d > 0, sums->data + i * sums->run * element,
+                                    sums->row, pixels);
+        d += DEPTH;
+    } while (d < steps);
 }
 
 static fc_status run_block(void* context, int64_t index) {
@@ -225,32 +322,22 @@ static fc_status run_block(void* context, int64_t index) {
     if (!planes) return FC_ERROR_MEMORY;
     char* tiles = planes + plan->planes_bytes;
     const taps_block b = locate(job, index);
-    const int64_t taps = p->vertical.taps * p->horizontal.taps;
-    const int64_t pixels =
-        ((b.images - 1) * plan->layout.rows + b.rows - 1) * plan->layout.cols + b.cols;
     const int several = plan->chunk < p->reduced;
     const int64_t origin = tile_start(p, plan->tiles, b.first_tile);
 
     for (int64_t c = 0; c < p->reduced; c += plan->chunk) {
-        const int64_t channels = fc_min(plan->chunk, p->reduced - c);
-        const int last = c + channels == p->reduced;
-        fill(job, &b, c, channels, planes);
+        fill(job, &b, c, fc_min(plan->chunk, p->reduced - c), planes);
         for (int64_t t = b.first_tile; t < b.last_tile; t++) {
             const int64_t start = tile_start(p, plan->tiles, t);
             const int64_t rows = tile_start(p, plan->tiles, t + 1) - start;
-            const int64_t row = b.group * p->results + start;
-            char* tile = tiles + (several ? (start - origin) * plan->tile_stride * element : 0);
-            const char* weight = job->packed + (row * p->reduced + rows * c) * taps * element;
-            const char* bias = p->bias ? p->bias + row * element : NULL;
-            int64_t d = 0;
-            do { /* a depth of zero still writes the start values */
-                const int64_t depth = fc_min(DEPTH, channels * taps - d);
-                job->kernels->conv_taps((int)rows, depth, weight + d * rows * element, planes,
-                                        job->offset + d, bias, c > 0 || d > 0, tile,
-                                        plan->tile_stride, pixels);
-                d += DEPTH;
-            } while (d < channels * taps);
-            if (last) store(job, &b, start, rows, tile);
+            const int64_t kept = several ? (start - origin) * plan->tile_stride * element : 0;
+            taps_sums sums = {tiles + kept, plan->tile_stride, plan->run_stride};
+            if (plan->writes_output)
+                sums = (taps_sums){output_of(job, &b, start), p->output_strides.channel_stride,
+                                   p->output_strides.batch_stride};
+            multiply(job, &b, t, c, planes, &sums);
+            if (c + plan->chunk >= p->reduced && !plan->writes_output)
+                store(job, &b, start, rows, sums.data);
         }
     }
     return FC_OK;

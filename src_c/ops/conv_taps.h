@@ -35,6 +35,8 @@ typedef struct {
     int64_t image_blocks, row_blocks, col_blocks;
     int64_t tiles, parts;           /* register tiles of result channels; shares of them */
     int64_t tile_stride, tile_rows; /* partial sums kept by a task */
+    int64_t runs, run_stride;       /* of pixels, without the rows between images; in a tile */
+    int writes_output;              /* sums are added up where they belong */
     fc_plane_layout layout;
     size_t planes_bytes, tile_bytes;    /* scratch of a task */
     size_t offsets_bytes, packed_bytes; /* shared by all tasks */

@@ -47,25 +47,24 @@ def _is_narrow(geometry: Conv2dGeometry) -> bool:
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
-    """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored."""
+    """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored.
+
+    Which way a pass goes, and what it loses there, is known below this floor.
+    """
     g = geometry
+    work = core.direct_work(g.core, dtype.itemsize == 8, which)
     reach = (g.kernel_width - 1) * g.dilation[1] // g.stride[1]
     images = g.batch * (g.out_height if which != "grad_input" else g.in_height)
     cols = g.out_width if which != "grad_input" else g.in_width
     padded = images * (cols + reach)
-    pairs = g.in_channels // g.groups * g.out_channels
-    taps = g.kernel_height * g.kernel_width
     if which == "grad_input":
-        taps_met = taps / (g.stride[0] * g.stride[1])
-        return [padded * pairs * taps_met, padded * g.out_channels, padded * g.in_channels]
+        return [work, padded * g.out_channels, padded * g.in_channels]
     if _is_narrow(g):
         pixels = g.batch * g.in_height * (g.in_width + reach) * g.in_channels
         stored = padded * g.out_channels
         moved = pixels + stored if which == "grad_weight" else stored
-        return [padded * pairs * taps, pixels, moved]
-    if which == "grad_weight":
-        return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]
-    return [padded * pairs * taps, padded * g.in_channels, padded * g.out_channels]
+        return [work, pixels, moved]
+    return [work, padded * g.in_channels, padded * g.out_channels]
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:

@@ -31,6 +31,10 @@ CASES = {
     "rows of a matrix, every second": Case((2, 33, 23, 30), (48, 33, 1, 1), 2),
     "rows of a matrix, by groups": Case((2, 36, 24, 40), (64, 18, 1, 1), groups=2),
     "whole vectors of results by groups": Case((2, 40, 19, 30), (64, 20, 3, 3), 1, 1, groups=2),
+    "lanes are steps of the window": Case((20, 5, 10, 12), (50, 5, 3, 3)),
+    "lanes are steps, strided and dilated": Case(
+        (11, 20, 23, 29), (50, 20, 3, 2), (2, 1), ((1, 0), (2, 1)), (1, 2)
+    ),
     "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
 }
 

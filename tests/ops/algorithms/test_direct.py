@@ -1,0 +1,170 @@
+"""Direct convolution: which way it goes, and what the table of odd convolutions doesn't reach."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conv_cases import Case
+from helpers import assert_threads_agree, guarded
+from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
+from processes import output_of
+
+import fastconv as fc
+from fastconv._core import conv as core
+from fastconv._core.runtime import available_isas
+from fastconv.ops.algorithms import direct
+from fastconv.ops.geometry import conv2d_geometry
+
+#: Gradients of the input that take the products of taps first, and gather them.
+PRODUCTS = {
+    "lenet second": Case((5, 20, 12, 12), (50, 20, 5, 5)),
+    "lenet first": Case((3, 1, 28, 28), (20, 1, 5, 5)),
+    "long sums": Case((2, 2, 9, 9), (300, 2, 3, 3)),
+    "groups": Case((3, 4, 9, 21), (36, 2, 5, 3), groups=2),
+    "wide, dilated, padded unevenly": Case(
+        (2, 3, 11, 37), (24, 3, 4, 5), 1, ((0, 1), (2, 0)), (2, 1)
+    ),
+    "dilation beyond the image": Case((2, 2, 5, 6), (20, 2, 2, 2), padding=4, dilation=7),
+}
+
+#: Sums of taps over planes with explicit columns, images a run each.
+PLANES = {
+    "kernel wider than the gather": Case((1, 1, 5, 40), (20, 1, 2, 17)),
+    "chunks of channels": Case((6, 70, 5, 6), (60, 70, 3, 3), padding=1),
+    "chunks of channels, split": Case((6, 70, 5, 6), (20, 70, 3, 3), padding=1),
+    "blocks of rows": Case((2, 3, 90, 24), (40, 3, 5, 5)),
+    "blocks of rows, no whole vectors": Case((2, 3, 91, 21), (40, 3, 5, 5), padding=1),
+    "strided": Case((3, 3, 23, 22), (50, 3, 5, 5), (1, 2), 2),
+}
+CASES = PRODUCTS | PLANES
+
+
+def geometry_of(case, layout="NCHW"):
+    batch, channels, height, width = case.input
+    shape = case.input if layout == "NCHW" else (batch, height, width, channels)
+    options = (case.stride, case.padding, case.dilation, case.groups)
+    return conv2d_geometry(shape, case.weight, *options, layout)
+
+
+def channels_last(images):
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_all_ways_are_exact(name, dtype):
+    case = CASES[name]
+    x, w, b = case.arrays(dtype)
+    g = geometry_of(case)
+    how = {"algorithm": "direct", **case.options}
+    output = oracle_forward(g, x, w, b)
+    np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), output)
+    clipped = fc.conv2d(x, w, b, activation="relu", **how)
+    np.testing.assert_array_equal(clipped, np.maximum(output, 0))
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(dtype)
+    expected = oracle_gradients(g, x, w, grad)
+    result = fc.conv2d_backward(grad, x, w, **how)
+    np.testing.assert_array_equal(result.input, expected[0])
+    np.testing.assert_array_equal(result.weight, expected[1])
+
+    result = fc.conv2d_backward(channels_last(grad), channels_last(x), w, layout="NHWC", **how)
+    np.testing.assert_array_equal(result.input, channels_last(expected[0]))
+    np.testing.assert_array_equal(result.weight, expected[1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_bits_for_any_number_of_threads(name):
+    case = CASES[name]
+    generator = np.random.default_rng(2)
+    x, w = (generator.standard_normal(s).astype(np.float32) for s in (case.input, case.weight))
+    how = {"algorithm": "direct", **case.options}
+
+    def run():
+        y = fc.conv2d(x, w, **how)
+        return y, *fc.conv2d_backward(y, x, w, **how)
+
+    before = fc.get_num_threads()
+    try:
+        assert_threads_agree(run)
+    finally:
+        fc.set_num_threads(before)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_all_ways_stay_inside(name, dtype, side):
+    case = CASES[name]
+    x, w, b = case.arrays(dtype)
+    g = geometry_of(case)
+    y = np.empty(g.output_shape, dtype)
+    core.direct_forward(g.core, x, w, b, False, y)
+    guards = [guarded(array, side) for array in (x, w, b, y)]
+    core.direct_forward(g.core, *guards[:3], False, guards[3])
+    np.testing.assert_array_equal(guards[3], y)
+    core.direct_grad_input(g.core, guards[3], guards[1], guards[0])
+    core.direct_grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_not_finite_stays_in_its_windows(name, value):
+    """One odd gradient marks the pixels of its window and its own filter; an odd pixel marks taps."""
+    case = CASES[name]
+    g = geometry_of(case)
+    generator = np.random.default_rng(3)
+    x = generator.standard_normal(case.input)
+    w = generator.standard_normal(case.weight)
+    grad = np.ones(g.output_shape)
+    grad[-1, -1, 0, -1] = value
+    result = fc.conv2d_backward(grad, x, w, algorithm="direct", **case.options)
+    where = np.zeros(g.output_shape)
+    where[-1, -1, 0, -1] = 1
+    window, taps, _ = oracle_gradients(g, np.ones_like(x), np.ones_like(w), where)
+    np.testing.assert_array_equal(~np.isfinite(result.input), window > 0)
+    assert not np.isfinite(result.weight[taps > 0]).any()
+    assert np.isfinite(result.weight[:-1]).all()  # the filter's other taps met padding: 0 * NaN
+
+    x[0, 0, 0, 1] = value
+    result = fc.conv2d_backward(np.ones(g.output_shape), x, w, algorithm="direct", **case.options)
+    where = np.zeros(case.input)
+    where[0, 0, 0, 1] = 1
+    _, taps, _ = oracle_gradients(g, where, w, np.ones(g.output_shape))
+    np.testing.assert_array_equal(~np.isfinite(result.weight), taps > 0)
+
+
+def test_products_come_first_where_padding_is_most_of_the_work():
+    """Around 8x8 positions a 5x5 kernel's full sum has 2.25 times the products that count."""
+    g = geometry_of(PRODUCTS["lenet second"])
+    products = g.flops / 2
+    full = products * 144 / 64
+    assert products < direct.features(g, np.dtype(np.float32), "grad_input")[0] < 0.6 * full
+    last = geometry_of(PRODUCTS["lenet second"], "NHWC")
+    assert direct.features(last, np.dtype(np.float32), "grad_input")[0] >= full
+
+
+@pytest.mark.parametrize("isa", [n for n, able in available_isas().items() if able])
+def test_every_instruction_set(isa):
+    """The same exact results by every table of kernels, as small integers have them."""
+    code = """
+import sys
+sys.path[:0] = [r'%s', r'%s', r'%s']
+import numpy as np, fastconv as fc
+from test_direct import CASES, geometry_of, oracle_forward, oracle_gradients
+for name, case in CASES.items():
+    for dtype in np.float32, np.float64:
+        x, w, b = case.arrays(dtype)
+        g = geometry_of(case)
+        how = {'algorithm': 'direct', **case.options}
+        y = fc.conv2d(x, w, b, **how)
+        assert np.array_equal(y, oracle_forward(g, x, w, b)), name
+        grad = np.random.default_rng(1).integers(-4, 5, y.shape).astype(dtype)
+        expected = oracle_gradients(g, x, w, grad)
+        result = fc.conv2d_backward(grad, x, w, **how)
+        assert np.array_equal(result.input, expected[0]), name
+        assert np.array_equal(result.weight, expected[1]), name
+print('done')
+"""
+    folders = tuple(map(str, Path(__file__).parents[:3]))
+    assert output_of(code % folders, FASTCONV_ISA=isa) == "done"
