@@ -61,7 +61,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
 
     FMAs with the lanes that the last vector of results loses, elements of the source packed and of
     the target unpacked (grad_weight packs both), and weights packed, or unpacked. Blocked images
-    are written where they lie, and read there by 1x1 kernels.
+    are written where they lie, and read there by 1x1 kernels, which write planar ones so too.
     """
     g = geometry
     lanes = VECTOR_BYTES // dtype.itemsize
@@ -87,7 +87,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     sides = [(image, layouts[0]), (gradient, layouts[1])]
     source, target = reversed(sides) if which == "grad_input" else sides
     packed = 0 if source[1] == "blocked" and pointwise else source[0]
-    unpacked = 0 if target[1] == "blocked" else target[0]
+    unpacked = 0 if target[1] == "blocked" or planar else target[0]
     return [work, packed, unpacked, weights]
 
 

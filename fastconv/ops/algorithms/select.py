@@ -28,7 +28,7 @@ from fastconv.ops.algorithms.costs import COSTS
 from fastconv.ops.geometry import Conv2dGeometry
 
 #: All algorithms, in order of preference where estimates are equal.
-ALGORITHMS = ("direct", "implicit_gemm", "winograd", "im2col", "fft")
+ALGORITHMS = ("implicit_gemm", "direct", "winograd", "im2col", "fft")
 
 #: The passes of a convolution, each with an algorithm of its own.
 PASSES = ("forward", "grad_input", "grad_weight")
