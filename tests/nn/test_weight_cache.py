@@ -10,7 +10,7 @@ import pytest
 import fastconv as fc
 from fastconv import nn, optim
 
-X = np.random.default_rng(0).standard_normal((2, 96, 10, 10)).astype(np.float32)
+X = np.random.default_rng(0).standard_normal((2, 96, 24, 24)).astype(np.float32)
 
 
 def make(dtype=np.float32):
