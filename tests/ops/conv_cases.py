@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.ops.algorithms.select import ALGORITHMS, load
-from fastconv.ops.geometry import conv2d_geometry
+from fastconv.ops.geometry import Conv2dGeometry, conv2d_geometry
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class Case:
             "dilation": self.dilation,
             "groups": self.groups,
         }
+
+    def geometry(self, layout: str = "NCHW") -> Conv2dGeometry:
+        """What `conv2d` makes of the arguments."""
+        batch, channels, height, width = self.input
+        shape = self.input if layout == "NCHW" else (batch, height, width, channels)
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        return conv2d_geometry(shape, self.weight, *options, layout)
 
     def arrays(self, dtype: Any, seed: int = 0) -> tuple[Any, Any, Any]:
         """Small integers, so that every sum is exact in float32."""

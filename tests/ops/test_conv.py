@@ -8,16 +8,9 @@ from oracle import gradients as oracle_gradients
 
 import fastconv as fc
 from fastconv import reference
-from fastconv.ops.geometry import conv2d_geometry
 
 DTYPES = (np.float32, np.float64)
 SMALL = [name for name, case in CASES.items() if np.prod(case.input) * np.prod(case.weight) < 4e5]
-
-
-def geometry_of(case):
-    """Geometry of a case, NCHW."""
-    options = (case.stride, case.padding, case.dilation, case.groups)
-    return conv2d_geometry(case.input, case.weight, *options, "NCHW")
 
 
 def to_layout(array, layout):
@@ -50,7 +43,7 @@ def assert_matches(algorithm, dtype, result, expected, scale):
 def test_the_quick_oracle_is_the_reference(name):
     case = CASES[name]
     x, w, b = case.arrays(np.float64)
-    g = geometry_of(case)
+    g = case.geometry()
     expected = reference.conv2d(x, w, b, **case.options)
     np.testing.assert_array_equal(oracle_forward(g, x, w, b), expected)
     grad = np.random.default_rng(1).integers(-4, 5, expected.shape).astype(np.float64)
@@ -66,7 +59,7 @@ def test_forward(name, algorithm, dtype, layout):
     case = CASES[name]
     x, w, b = case.arrays(dtype)
     how = {"algorithm": algorithm, "layout": layout, **case.options}
-    expected = oracle_forward(geometry_of(case), x, w, b)
+    expected = oracle_forward(case.geometry(), x, w, b)
     result = from_layout(fc.conv2d(to_layout(x, layout), w, b, **how), layout)
     scale = 8 * np.linalg.norm(x) * np.linalg.norm(w)
     algorithm = algorithm_of(case, algorithm, "forward", dtype)
@@ -74,7 +67,7 @@ def test_forward(name, algorithm, dtype, layout):
     clipped = fc.conv2d(to_layout(x, layout), w, b, activation="relu", **how)
     assert_matches(algorithm, dtype, from_layout(clipped, layout), np.maximum(expected, 0), scale)
     without = fc.conv2d(to_layout(x, layout), w, **how)
-    expected = oracle_forward(geometry_of(case), x, w)
+    expected = oracle_forward(case.geometry(), x, w)
     assert_matches(algorithm, dtype, from_layout(without, layout), expected, scale)
 
 
@@ -84,7 +77,7 @@ def test_forward(name, algorithm, dtype, layout):
 def test_backward(name, algorithm, dtype, layout):
     case = CASES[name]
     x, w, _ = case.arrays(dtype)
-    g = geometry_of(case)
+    g = case.geometry()
     grad = np.random.default_rng(2).integers(-4, 5, g.output_shape).astype(dtype)
     gradients = fc.conv2d_backward(
         to_layout(grad, layout), to_layout(x, layout), w, algorithm=algorithm, layout=layout,
@@ -108,7 +101,7 @@ def test_error_is_within_the_documented_bound(name, algorithm, dtype):
     case = CASES[name]
     generator = np.random.default_rng(3)
     x, w = (generator.standard_normal(shape).astype(dtype) for shape in (case.input, case.weight))
-    g = geometry_of(case)
+    g = case.geometry()
     grad = generator.standard_normal(g.output_shape).astype(dtype)
     # the oracle itself rounds in float64: allow it its own bound
     unit = np.finfo(dtype).eps / 2 + (0 if dtype == np.float32 else np.finfo(np.float64).eps / 2)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conv_cases import Case
-from helpers import assert_threads_agree, guarded
+from conv_checks import assert_threads_convolve_alike
+from helpers import guarded
 from oracle import forward as oracle_forward
 from oracle import gradients as oracle_gradients
 from processes import output_of
@@ -14,7 +15,6 @@ import fastconv as fc
 from fastconv._core import conv as core
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import direct
-from fastconv.ops.geometry import conv2d_geometry
 
 #: Gradients of the input that take the products of taps first, and gather them.
 PRODUCTS = {
@@ -40,13 +40,6 @@ PLANES = {
 CASES = PRODUCTS | PLANES
 
 
-def geometry_of(case, layout="NCHW"):
-    batch, channels, height, width = case.input
-    shape = case.input if layout == "NCHW" else (batch, height, width, channels)
-    options = (case.stride, case.padding, case.dilation, case.groups)
-    return conv2d_geometry(shape, case.weight, *options, layout)
-
-
 def channels_last(images):
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
@@ -56,7 +49,7 @@ def channels_last(images):
 def test_all_ways_are_exact(name, dtype):
     case = CASES[name]
     x, w, b = case.arrays(dtype)
-    g = geometry_of(case)
+    g = case.geometry()
     how = {"algorithm": "direct", **case.options}
     output = oracle_forward(g, x, w, b)
     np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), output)
@@ -75,20 +68,7 @@ def test_all_ways_are_exact(name, dtype):
 
 @pytest.mark.parametrize("name", CASES)
 def test_same_bits_for_any_number_of_threads(name):
-    case = CASES[name]
-    generator = np.random.default_rng(2)
-    x, w = (generator.standard_normal(s).astype(np.float32) for s in (case.input, case.weight))
-    how = {"algorithm": "direct", **case.options}
-
-    def run():
-        y = fc.conv2d(x, w, **how)
-        return y, *fc.conv2d_backward(y, x, w, **how)
-
-    before = fc.get_num_threads()
-    try:
-        assert_threads_agree(run)
-    finally:
-        fc.set_num_threads(before)
+    assert_threads_convolve_alike(CASES[name], "direct")
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -97,7 +77,7 @@ def test_same_bits_for_any_number_of_threads(name):
 def test_all_ways_stay_inside(name, dtype, side):
     case = CASES[name]
     x, w, b = case.arrays(dtype)
-    g = geometry_of(case)
+    g = case.geometry()
     y = np.empty(g.output_shape, dtype)
     core.direct_forward(g.core, x, w, b, False, y)
     guards = [guarded(array, side) for array in (x, w, b, y)]
@@ -112,7 +92,7 @@ def test_all_ways_stay_inside(name, dtype, side):
 def test_what_is_not_finite_stays_in_its_windows(name, value):
     """One odd gradient marks the pixels of its window and its own filter; an odd pixel marks taps."""
     case = CASES[name]
-    g = geometry_of(case)
+    g = case.geometry()
     generator = np.random.default_rng(3)
     x = generator.standard_normal(case.input)
     w = generator.standard_normal(case.weight)
@@ -136,11 +116,11 @@ def test_what_is_not_finite_stays_in_its_windows(name, value):
 
 def test_products_come_first_where_padding_is_most_of_the_work():
     """Around 8x8 positions a 5x5 kernel's full sum has 2.25 times the products that count."""
-    g = geometry_of(PRODUCTS["lenet second"])
+    g = PRODUCTS["lenet second"].geometry()
     products = g.flops / 2
     full = products * 144 / 64
     assert products < direct.features(g, np.dtype(np.float32), "grad_input")[0] < 0.6 * full
-    last = geometry_of(PRODUCTS["lenet second"], "NHWC")
+    last = PRODUCTS["lenet second"].geometry("NHWC")
     assert direct.features(last, np.dtype(np.float32), "grad_input")[0] >= full
 
 
@@ -151,11 +131,11 @@ def test_every_instruction_set(isa):
 import sys
 sys.path[:0] = [r'%s', r'%s', r'%s']
 import numpy as np, fastconv as fc
-from test_direct import CASES, geometry_of, oracle_forward, oracle_gradients
+from test_direct import CASES, oracle_forward, oracle_gradients
 for name, case in CASES.items():
     for dtype in np.float32, np.float64:
         x, w, b = case.arrays(dtype)
-        g = geometry_of(case)
+        g = case.geometry()
         how = {'algorithm': 'direct', **case.options}
         y = fc.conv2d(x, w, b, **how)
         assert np.array_equal(y, oracle_forward(g, x, w, b)), name

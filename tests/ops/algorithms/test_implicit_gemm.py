@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conv_cases import Case
-from helpers import assert_threads_agree, guarded
+from conv_checks import (
+    assert_packed_weights_convolve_alike,
+    assert_threads_convolve_alike,
+    packed_weight,
+)
+from helpers import guarded
 from oracle import forward as oracle_forward
 from oracle import gradients as oracle_gradients
 from processes import output_of
@@ -43,29 +48,12 @@ def channels_last(images):
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 
-def geometry_of(case):
-    options = (case.stride, case.padding, case.dilation, case.groups)
-    return conv2d_geometry(case.input, case.weight, *options, "NCHW")
-
-
-def packed_weight(geometry, which, weight):
-    """The packed weight, in memory aligned as vectors want it; as it is where it is read so."""
-    size = core.packed_size(geometry.core, weight.dtype == np.float64, which)
-    if size == 0:
-        return weight
-    room = np.empty(size + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    packed = room[start : start + size]
-    core.pack_weight(geometry.core, which, weight, packed)
-    return packed
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", CASES)
 def test_large_cases_are_exact(name, dtype):
     case = CASES[name]
     x, w, b = case.arrays(dtype)
-    g = geometry_of(case)
+    g = case.geometry()
     how = {"algorithm": "implicit_gemm", **case.options}
     output = oracle_forward(g, x, w, b)
     np.testing.assert_array_equal(fc.conv2d(x, w, b, **how), output)
@@ -86,45 +74,21 @@ def test_large_cases_are_exact(name, dtype):
 
 @pytest.mark.parametrize("name", CASES)
 def test_large_cases_give_the_same_bits_for_any_number_of_threads(name):
-    case = CASES[name]
-    generator = np.random.default_rng(2)
-    x, w = (generator.standard_normal(s).astype(np.float32) for s in (case.input, case.weight))
-    how = {"algorithm": "implicit_gemm", **case.options}
-
-    def run():
-        y = fc.conv2d(x, w, **how)
-        return y, *fc.conv2d_backward(y, x, w, **how)
-
-    before = fc.get_num_threads()
-    try:
-        assert_threads_agree(run)
-    finally:
-        fc.set_num_threads(before)
+    assert_threads_convolve_alike(CASES[name], "implicit_gemm")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", CASES)
 def test_packed_weights_give_the_same_bits(name, dtype):
-    case = CASES[name]
-    generator = np.random.default_rng(3)
-    x, w = (generator.standard_normal(s).astype(dtype) for s in (case.input, case.weight))
-    g = geometry_of(case)
-    y, from_packed = np.empty(g.output_shape, dtype), np.empty(g.output_shape, dtype)
-    core.forward(g.core, x, w, None, False, y)
-    core.forward(g.core, x, packed_weight(g, "forward", w), None, False, from_packed)
-    assert from_packed.tobytes() == y.tobytes()
-    gx, from_packed = np.empty_like(x), np.empty_like(x)
-    core.grad_input(g.core, y, w, gx)
-    core.grad_input(g.core, y, packed_weight(g, "grad_input", w), from_packed)
-    assert from_packed.tobytes() == gx.tobytes()
+    assert_packed_weights_convolve_alike(core, CASES[name], dtype)
 
 
 def test_packed_weights_are_checked():
     case = CASES["full blocks and a tail"]
-    g = geometry_of(case)
+    g = case.geometry()
     x, w, _ = case.arrays(np.float32)
     y = np.empty(g.output_shape, np.float32)
-    packed = packed_weight(g, "forward", w)
+    packed = packed_weight(core, g, "forward", w)
     assert implicit_gemm.packed_weights(g, w.dtype, "forward") == packed.size
     with pytest.raises(ValueError, match="needs"):
         core.forward(g.core, x, packed[64:], None, False, y)
@@ -143,7 +107,7 @@ def test_planar_images_refuse_packed_weights(which):
     large, small = (
         conv2d_geometry((1, 48, size, size), w.shape, 1, 0, 1, 1, "NCHW") for size in (32, 3)
     )
-    packed = packed_weight(small, which, w)
+    packed = packed_weight(core, small, which, w)
     assert packed.dtype == np.uint8
     assert core.packed_size(large.core, False, which) == 0
     x, y = (np.ones(shape, np.float32) for shape in (large.input_shape, large.output_shape))

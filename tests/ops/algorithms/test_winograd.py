@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conv_cases import Case
+from conv_checks import assert_packed_weights_convolve_alike
 from helpers import assert_threads_agree, guarded
 from oracle import forward as oracle_forward
 from oracle import gradients as oracle_gradients
@@ -15,8 +16,6 @@ import fastconv as fc
 from fastconv._core.blocked import winograd as core
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import winograd
-from fastconv.ops.algorithms.packing import pack
-from fastconv.ops.geometry import conv2d_geometry
 
 POINTS = [Fraction(0), Fraction(11, 16), Fraction(-11, 16), Fraction(3, 2), Fraction(-3, 2)]
 
@@ -32,11 +31,6 @@ CASES = {
     "strips of folded pixels": Case((2, 3, 97, 700), (40, 3, 7, 7), 2, 3),
     "blocks of tiles, by groups": Case((5, 160, 24, 25), (96, 80, 5, 5), padding=2, groups=2),
 }
-
-
-def geometry_of(case):
-    options = (case.stride, case.padding, case.dilation, case.groups)
-    return conv2d_geometry(case.input, case.weight, *options, "NCHW")
 
 
 def product_without(point):
@@ -93,7 +87,7 @@ def test_error_is_within_the_documented_bound(taps, channels, spread):
         generator.standard_normal(shape) * 10.0 ** generator.uniform(-spread, spread, shape)
     ).astype(np.float32)
     x, w = draw((2, channels, 18, 18)), draw((9, channels, taps, taps))
-    g = geometry_of(Case(x.shape, w.shape))
+    g = Case(x.shape, w.shape).geometry()
     factor, _ = winograd.error_bound(g, x.dtype)
     tile = winograd.TILE[taps]
     windows = np.lib.stride_tricks.sliding_window_view(abs(x), (6, 6), (2, 3))
@@ -151,7 +145,7 @@ def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
      ("grad_input", Case((1, 24, 30, 30), (96, 24, 4, 4), 1, 2))],
 )  # fmt: skip
 def test_errors_of_phases_where_auto_may_take_it(which, case):
-    g = geometry_of(case)
+    g = case.geometry()
     options = {"stride": case.stride, "padding": case.padding}
     assert winograd.averages(g, which)
     x, w, grad = drawn(5, case.input, case.weight, g.output_shape)
@@ -173,7 +167,7 @@ def test_errors_of_phases_where_auto_may_take_it(which, case):
 )  # fmt: skip
 def test_phases_that_auto_leaves_alone(which, case):
     """Few terms, or edges where an output meets few taps of its tile."""
-    assert not winograd.averages(geometry_of(case), which)
+    assert not winograd.averages(case.geometry(), which)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +180,7 @@ def test_errors_of_weight_gradients_where_auto_may_take_it(taps, stride):
     image = [(size - 1) * stride + taps - 2 * pad for size in outputs]
     x, w = drawn(taps, (batch, 40, *image), (48, 40, taps, taps))
     (grad,) = drawn(taps + 1, (batch, 48, *outputs))
-    g = geometry_of(Case(x.shape, w.shape, stride, pad))
+    g = Case(x.shape, w.shape, stride, pad).geometry()
     assert g.output_shape == grad.shape
     assert winograd.averages(g, "grad_weight")
     error = error_of_gradient("weight", grad, x, w, stride=stride, padding=pad)
@@ -205,33 +199,18 @@ def test_pixels_that_no_output_reads_have_no_gradient():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", CASES)
 def test_packed_weights_give_the_same_bits(name, dtype):
-    case = CASES[name]
-    generator = np.random.default_rng(3)
-    x, w = (generator.standard_normal(s).astype(dtype) for s in (case.input, case.weight))
-    g = geometry_of(case)
-    y, from_packed = np.empty(g.output_shape, dtype), np.empty(g.output_shape, dtype)
-    core.forward(g.core, x, w, None, False, y)
-    core.forward(g.core, x, pack(core, g, "forward", w), None, False, from_packed)
-    assert from_packed.tobytes() == y.tobytes()
-    gx, from_packed = np.empty_like(x), np.empty_like(x)
-    core.grad_input(g.core, y, w, gx)
-    core.grad_input(g.core, y, pack(core, g, "grad_input", w), from_packed)
-    assert from_packed.tobytes() == gx.tobytes()
+    assert_packed_weights_convolve_alike(core, CASES[name], dtype)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name):
     case = CASES[name]
     x, w, b = case.arrays(np.float32)
-    g = geometry_of(case)
+    g = case.geometry()
     grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(np.float32)
     how = {"algorithm": "winograd", **case.options}
     run = lambda: (fc.conv2d(x, w, b, **how), *fc.conv2d_backward(grad, x, w, **how))  # noqa: E731
-    before = fc.get_num_threads()
-    try:
-        assert_threads_agree(run)
-    finally:
-        fc.set_num_threads(before)
+    assert_threads_agree(run)
     expected = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)
     for mine, theirs in zip(run(), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
@@ -250,7 +229,7 @@ def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name)
 def test_large_cases_stay_inside(name, side):
     case = CASES[name]
     x, w, b = case.arrays(np.float32)
-    g = geometry_of(case)
+    g = case.geometry()
     y = np.empty(g.output_shape, np.float32)
     core.forward(g.core, x, w, b, True, y)
     guards = [guarded(array, side) for array in (x, w, b, y)]
@@ -267,7 +246,7 @@ def test_large_cases_stay_inside(name, side):
 )  # fmt: skip
 def test_other_kernels_are_refused_by_python_and_by_the_core(kernel, stride, dilation):
     case = Case((1, 2, 16, 16), (3, 2, *kernel), stride, dilation=dilation)
-    g = geometry_of(case)
+    g = case.geometry()
     assert winograd.rejects(g, np.dtype(np.float32)) is not None
     x, w, _ = case.arrays(np.float32)
     y = np.zeros(g.output_shape, np.float32)
@@ -295,7 +274,7 @@ def test_other_kernels_are_refused_by_python_and_by_the_core(kernel, stride, dil
      ((1, 1024, 14, 14), 1024, 3, 2), ((1, 64, 64, 64), 64, 16, 4), ((1, 3, 64, 9000), 64, 7, 3)],
 )  # fmt: skip
 def test_scratch_is_bounded(shape, filters, taps, stride, dtype):
-    g = geometry_of(Case(shape, (filters, shape[1], taps, taps), stride, taps // 2))
+    g = Case(shape, (filters, shape[1], taps, taps), stride, taps // 2).geometry()
     assert 0 < winograd.workspace(g, np.dtype(dtype)) <= 4 << 20
 
 
