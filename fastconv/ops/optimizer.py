@@ -12,7 +12,8 @@ With u = 2^-24 or 2^-53 and the arrays as they were before a step, its results a
                         multiplies); RMSprop and Adam: 16 u, of the terms over the root, and as much
                         more as terms cancel in the squares (centered: in s - a^2)
 
-where the terms of a gradient are g and weight_decay p.
+where the terms of a gradient are g and weight_decay p. Velocities and means below the smallest
+normal number become zero: a unit without a gradient does not end in slow, subnormal arithmetic.
 """
 
 from typing import NamedTuple

@@ -38,6 +38,10 @@
 #define MANTISSA_MASK_f32 0x7fffff
 #define MANTISSA_MASK_f64 0xfffffffffffff
 
+/* The smallest normal number. */
+#define SMALLEST_f32 0x1p-126f
+#define SMALLEST_f64 0x1p-1022
+
 #define SQRT_f32 __builtin_sqrtf
 #define SQRT_f64 __builtin_sqrt
 

@@ -202,3 +202,20 @@ def test_running_out_of_memory():
     with failing_allocation(1), pytest.raises(MemoryError):
         optimizer_step(RULES["sgd"][0], [entry])
     np.testing.assert_array_equal(entry[1], before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["momentum", "rmsprop all", "adam"])
+def test_averages_decay_to_zero_not_to_subnormals(name, dtype):
+    """Arithmetic on subnormal numbers is slow, and 0.9 times the smallest rounds back to it."""
+    rule, kept = RULES[name]
+    rule = rule._replace(weight_decay=0.0, momentum=0.75, betas=(0.75, 0.75))
+    least, linear = np.finfo(dtype).smallest_normal, "m" if rule.number == ADAM else "av"
+    start = np.array([least, -least, 4 * least, -4 * least, np.nan] * 9, dtype)
+    states = {place: (start if place in linear else np.ones_like(start)).copy() for place in kept}
+    data, grad = np.zeros((2, *start.shape), dtype)
+    order = PLACES[rule.number].ljust(3)
+    optimizer_step(rule, [(3, data, grad, *map(states.get, order))])
+    for place in set(kept) & set(linear):
+        expected = np.array([0, 0, 3 * least, -3 * least, np.nan] * 9, dtype)
+        np.testing.assert_array_equal(states[place], expected, err_msg=place)
