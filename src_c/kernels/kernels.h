@@ -34,6 +34,14 @@ typedef struct {
     int relu;
 } fc_store;
 
+/* Sums of conv_taps: steps of depth, each with the offset of its row in the planes. */
+typedef struct {
+    int64_t depth, pixels, tile_stride;
+    const int32_t* offset;
+    int accumulate; /* on what is in the tile; else from the start values */
+    int relu;       /* the sums are complete: clip them */
+} fc_taps;
+
 /* Products of the taps of a window on their way to the pixels that they belong to
  * (conv_gather.inc): that of tap (r, s) at position (i, j) is products[(r * kernel[1] + s) *
  * tap_stride + i * positions[1] + j], and goes to pixel (i + r * dilation[0] - padding[0], ...). */
@@ -227,12 +235,10 @@ typedef struct {
     void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr
-     * (conv_taps.inc). init: one start value a row, NULL for zero; accumulate != 0 starts from the
-     * tile itself. */
-    void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
-                      const int32_t* offset, const void* init, int accumulate, void* tile,
-                      int64_t tile_stride, int64_t pixels);
+    /* tile[m][p] = init[m] (NULL: 0) + sum_d weight[d][m] * planes[offset[d] + p] for m < rows <=
+     * mr, p < pixels and on to whole vectors (conv_taps.inc). */
+    void (*conv_taps)(const fc_taps* taps, int rows, const void* weight, const void* planes,
+                      const void* init, void* tile);
     /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p]
      * * b[i * b_run + offset[n] + p] (conv_dots.inc); p goes on to whole vectors, where a must be
      * zero and b finite. */

@@ -4,8 +4,8 @@
  * registers; conv_dots DOTS_MR x DOTS_NR accumulators, DOTS_NR vectors and one more; gemm_ukernel
  * GEMM_MR x GEMM_NV accumulators, GEMM_NV vectors and one broadcast. */
 #if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers */
-#    define TAPS_MR 14
-#    define TAPS_NV 2
+#    define TAPS_MR 9
+#    define TAPS_NV 3
 #    define DOTS_MR 4
 #    define DOTS_NR 6
 #    define GEMM_MR 14

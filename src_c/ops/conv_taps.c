@@ -64,7 +64,7 @@ static int writes_output(const fc_taps_problem* p, const fc_taps_plan* plan) {
     const fc_strides* to = &p->output_strides;
     const int64_t lanes = fc_kernels_for(p->dtype)->lanes;
     const int64_t last = p->out_rows - (plan->row_blocks - 1) * plan->rows;
-    return !p->relu && to->col_stride == 1 && to->row_stride == p->out_cols &&
+    return to->col_stride == 1 && to->row_stride == p->out_cols &&
            plan->layout.cols == p->out_cols && plan->runs == plan->images &&
            plan->rows * p->out_cols % lanes == 0 && last * p->out_cols % lanes == 0;
 }
@@ -272,8 +272,7 @@ static void store(const taps_job* job, const taps_block* b, int64_t start, int64
                             .tile_cols = job->plan.layout.cols,
                             .channel_stride = to->channel_stride,
                             .row_stride = to->row_stride,
-                            .col_stride = to->col_stride,
-                            .relu = p->relu};
+                            .col_stride = to->col_stride};
     for (int64_t i = 0; i < b->images; i++)
         job->kernels->store_tile(&shape, tile + i * job->plan.run_stride * element,
                                  output_of(job, b, start) + i * to->batch_stride * element);
@@ -301,14 +300,19 @@ static void multiply(const taps_job* job, const taps_block* b, int64_t tile, int
     const int is_joint = plan->runs < plan->images;
     const int64_t pixels =
         run_length(plan, b->rows, b->cols) + (is_joint ? (b->images - 1) * image : 0);
+    const int is_last = channel + plan->chunk >= p->reduced;
     int64_t d = 0;
     do { /* a depth of zero still writes the start values */
-        const int64_t depth = fc_min(DEPTH, steps - d);
+        const fc_taps call = {.depth = fc_min(DEPTH, steps - d),
+                              .pixels = pixels,
+                              .tile_stride = sums->row,
+                              .offset = job->offset + d,
+                              .accumulate = channel > 0 || d > 0,
+                              .relu = p->relu && is_last && d + DEPTH >= steps};
         for (int64_t i = 0; i < (is_joint ? 1 : b->images); i++)
-            job->kernels->conv_taps((int)rows, depth, weight + d * rows * element,
-                                    planes + i * image * element, job->offset + d, bias,
-                                    channel > 0 || d > 0, sums->data + i * sums->run * element,
-                                    sums->row, pixels);
+            job->kernels->conv_taps(&call, (int)rows, weight + d * rows * element,
+                                    planes + i * image * element, bias,
+                                    sums->data + i * sums->run * element);
         d += DEPTH;
     } while (d < steps);
 }
