@@ -22,4 +22,5 @@ enum {
     GEMM_GROUP = 3, /* rows of a that share a pointer */
     GEMM_GROUPS = (GEMM_MR + GEMM_GROUP - 1) / GEMM_GROUP,
     GEMM_STEPS = 2, /* of depth between two counts */
+    NARROW = 4,     /* vectors of a padded row, below which its plane is padding before all else */
 };
