@@ -36,7 +36,8 @@ typedef struct {
 
 /* Sums of conv_taps: steps of depth, each with the offset of its row in the planes. */
 typedef struct {
-    int64_t depth, pixels, tile_stride;
+    int64_t depth, weight_step; /* from one step's weights to the next's */
+    int64_t pixels, tile_stride;
     const int32_t* offset;
     int accumulate; /* on what is in the tile; else from the start values */
     int relu;       /* the sums are complete: clip them */
@@ -235,7 +236,8 @@ typedef struct {
     void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] = init[m] (NULL: 0) + sum_d weight[d][m] * planes[offset[d] + p] for m < rows <=
+    /* tile[m][p] = init[m] (NULL: 0) + sum_d weight[d * weight_step + m] * planes[offset[d] +
+     * p] for m < rows <=
      * mr, p < pixels and on to whole vectors (conv_taps.inc). */
     void (*conv_taps)(const fc_taps* taps, int rows, const void* weight, const void* planes,
                       const void* init, void* tile);

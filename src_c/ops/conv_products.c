@@ -31,6 +31,7 @@ typedef struct {
     int64_t chunk, parts;            /* channels at a time; shares of the channels */
     size_t grads_bytes, products_bytes;
     double work;
+    const int32_t* offset; /* of each filter's gradients */
     const char *grad_output, *weight;
     char* grad_input;
 } products_job;
@@ -78,27 +79,22 @@ static void copy_grads(const products_job* job, int64_t group, int64_t first, in
 /* Products of all taps of `channels` channels, from one on. */
 static void multiply(const products_job* job, int64_t group, int64_t channel, int64_t channels,
                      int64_t pixels, const char* grads, char* products) {
-    static const int64_t zero = 0;
-    const int64_t lanes = job->kernels->lanes, pair = job->kernels->gemm_nv * lanes;
-    const int64_t e = job->element, row = job->channels * job->taps;
+    const int64_t e = job->element, row = job->channels * job->taps, mr = job->kernels->mr;
+    const int64_t rows = channels * job->taps, tiles = fc_ceil_div(rows, mr);
     const char* weight = job->weight + (group * job->filters * row + channel * job->taps) * e;
-    fc_gemm_panel panel = {.a_row = 1,
-                           .a_depth = row,
-                           .segments = 1,
-                           .a_segment = &zero,
-                           .b_depth = job->pitch,
-                           .b_vector = lanes,
-                           .c_row = job->pitch,
-                           .c_vector = lanes};
     const int64_t calls = fc_ceil_div(job->filters, DEPTH);
-    for (int64_t q = 0; q < pixels; q += pair)
+    for (int64_t t = 0; t < tiles; t++)
         for (int64_t i = 0; i < calls; i++) {
-            const int64_t first = i * job->filters / calls;
-            panel.depth = (i + 1) * job->filters / calls - first;
-            panel.accumulate = i > 0;
-            job->kernels->gemm_by_columns(&panel, channels * job->taps, pixels - q > lanes ? 2 : 1,
-                                          weight + first * row * e,
-                                          grads + (first * job->pitch + q) * e, products + q * e);
+            const int64_t start = t * rows / tiles, first = i * job->filters / calls;
+            const fc_taps call = {.depth = (i + 1) * job->filters / calls - first,
+                                  .weight_step = row,
+                                  .pixels = pixels,
+                                  .tile_stride = job->pitch,
+                                  .offset = job->offset + first,
+                                  .accumulate = i > 0};
+            job->kernels->conv_taps(&call, (int)((t + 1) * rows / tiles - start),
+                                    weight + (first * row + start) * e, grads, NULL,
+                                    products + start * job->pitch * e);
         }
 }
 
@@ -144,6 +140,10 @@ fc_status fc_products_grad_input(const fc_conv2d* conv, fc_dtype dtype, const vo
     job.grad_output = grad_output;
     job.weight = weight;
     job.grad_input = grad_input;
+    int32_t* offset = fc_workspace(FC_SLOT_SHARED, (size_t)job.filters * sizeof *offset);
+    if (!offset) return FC_ERROR_MEMORY;
+    for (int64_t k = 0; k < job.filters; k++) offset[k] = (int32_t)(k * job.pitch);
+    job.offset = offset;
     return fc_parallel_for(job.image_blocks * conv->groups * job.parts, job.work, run_task, &job);
 }
 

@@ -304,6 +304,7 @@ static void multiply(const taps_job* job, const taps_block* b, int64_t tile, int
     int64_t d = 0;
     do { /* a depth of zero still writes the start values */
         const fc_taps call = {.depth = fc_min(DEPTH, steps - d),
+                              .weight_step = rows,
                               .pixels = pixels,
                               .tile_stride = sums->row,
                               .offset = job->offset + d,
