@@ -256,10 +256,12 @@ static void multiply_grads(const weight_job* job, const pixel_block* b, int64_t 
                                     b->first_row * conv->out_size[1]) *
                                        job->element;
     }
-    for (int64_t i = 0; i * nr < columns; i++) {
-        const int64_t t = even_start(columns, nr, i), tn = even_start(columns, nr, i + 1) - t;
-        for (int64_t j = 0; j * mr < count; j++) {
-            const int64_t m = even_start(count, mr, j), mn = even_start(count, mr, j + 1) - m;
+    /* Every plane serves all taps of a column or more, so that few gradients and all planes meet in
+     * the near cache rather than the reverse. */
+    for (int64_t j = 0; j * mr < count; j++) {
+        const int64_t m = even_start(count, mr, j), mn = even_start(count, mr, j + 1) - m;
+        for (int64_t i = 0; i * nr < columns; i++) {
+            const int64_t t = even_start(columns, nr, i), tn = even_start(columns, nr, i + 1) - t;
             const int64_t at = (first + m) * depth + b->first_channel * taps + t;
             job->kernels->conv_dots(&dots, (int)mn, (int)tn,
                                     grads + m * dots.a_stride * job->element, planes,
