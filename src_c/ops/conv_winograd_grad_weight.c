@@ -222,7 +222,7 @@ static void plan_quarters(weight_job* job, const fc_conv2d* conv) {
     job->grad_output.terms = fc_winograd_terms_of(job->out_quarter, job->lanes, one);
 }
 
-static void plan_blocks(weight_job* job, int64_t batch, const int64_t size[2]) {
+static void plan_blocks(weight_job* job) {
     const int64_t of_tile = tile_elements(job) * job->element;
     const int is_sliced =
         job->input.terms.blocks * job->lanes <= SLICE_SIDE && job->out_quarter <= SLICE_SIDE;
@@ -231,7 +231,7 @@ static void plan_blocks(weight_job* job, int64_t batch, const int64_t size[2]) {
     const int64_t pixel = fc_max(job->input.terms.pixel, job->lanes) * job->element;
     const int64_t tile = job->shape->tile;
     const int64_t slab = fc_min(SLAB_BYTES, most * tile * tile * pixel);
-    job->strips = fc_strips_of(job->shape, batch, size, slab, pixel);
+    job->strips = fc_strips_of(job->shape, &job->input.mosaic, slab, pixel);
     const int64_t strips = fc_max(1, most / (job->strips.rows * job->strips.columns));
     job->strips_of_block = fc_ceil_div(job->strips.strips, fc_ceil_div(job->strips.strips, strips));
     if (is_sliced) job->slices = fc_min(SLICES, blocks_of(job));
@@ -260,7 +260,8 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
     job.grad_output.transform = job.kernels->winograd_grad_output[shape->member];
     job.grad_output.tile = 2 * job.lanes;
     plan_quarters(&job, conv);
-    plan_blocks(&job, conv->batch, conv->out_size);
+    job.input.mosaic = job.grad_output.mosaic = fc_mosaic_of(conv, shape, 0);
+    plan_blocks(&job);
     job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * taps_of(&job) *
                       job.lanes * job.element;
     return job;
@@ -316,7 +317,7 @@ static fc_status run_quarter(weight_job* job) {
     if (job->slices)
         return fc_parallel_for(
             job->slices,
-            (double)(job->strips.of_image * job->input.image.batch) * WINOGRAD_POINTS *
+            (double)fc_mosaic_tiles(&job->input.mosaic, job->shape) * WINOGRAD_POINTS *
                 (double)(job->input.terms.blocks * job->lanes) * (double)job->out_quarter,
             run_slice, job);
     while (job->task_blocks > 1 && panels_of(job) < 2 * fc_get_num_threads()) job->task_blocks /= 2;
