@@ -55,7 +55,7 @@ static void transform_strip(const winograd_job* job, int64_t index, char* slab) 
 
 /* Scratch of a task of step 2. */
 typedef struct {
-    char *sums, *weights, *filters, *slab;
+    char *sums, *weights, *filters, *slab, *run;
     int64_t plane; /* elements of sums from one point to the next */
     size_t panel_bytes, bytes;
 } product_scratch;
@@ -72,8 +72,12 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
     s.filters = memory + at;
     if (job->on_the_way) at += fc_align((size_t)fc_winograd_filter_bytes(w));
     s.slab = memory + at;
-    const int64_t tile = w->shape->tile;
-    at += (size_t)((job->strips.rows * job->strips.columns * tile + 1) * tile * w->phases * vector);
+    const int64_t tile = w->shape->tile, of_strip = job->strips.rows * job->strips.columns;
+    at += (size_t)((of_strip * tile + 1) * tile * w->phases * vector);
+    s.run = memory + at;
+    if (fc_mosaic_is_joined(&w->mosaic))
+        at += (size_t)(fc_min(of_strip * tile * tile, w->mosaic.image[0] * w->mosaic.image[1]) *
+                       vector);
     s.bytes = fc_align(at);
     return s;
 }
@@ -147,6 +151,7 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
                                            .plane = s.plane,
                                            .panel_bytes = (int64_t)s.panel_bytes,
                                            .slab = s.slab,
+                                           .run = s.run,
                                            .leak = job->leak};
             fc_winograd_store_strip(w, &sums, &at, panel, unit);
         }

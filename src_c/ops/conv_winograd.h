@@ -82,11 +82,11 @@ fc_mosaic fc_mosaic_apart(const fc_mosaic* joined); /* of one image each */
 int fc_mosaic_is_joined(const fc_mosaic* mosaic);
 int64_t fc_mosaic_tiles(const fc_mosaic* mosaic, const fc_winograd_shape* shape);
 /* fc_pack_block and fc_unpack_block of what mosaics are made of; a block's `image` counts mosaics.
- */
+ * run: scratch for the pixels of an image within the block, where images are joined. */
 void fc_mosaic_pack(const fc_mosaic* mosaic, const fc_image* image, const fc_block* block,
                     char* blocked);
 void fc_mosaic_unpack(const fc_mosaic* mosaic, const fc_image* image, const fc_block* block,
-                      const void* bias, int relu, const char* blocked);
+                      const void* bias, int relu, const char* blocked, char* run);
 
 /* target = a convolution of source, for one group of channels. */
 typedef struct {
@@ -187,8 +187,8 @@ typedef struct {
     const char* sums;
     int64_t plane;       /* elements from a point to the next */
     int64_t panel_bytes; /* from a panel to the next */
-    char* slab;
-    atomic_int* leak; /* set where joined images have a result that is not finite */
+    char *slab, *run;    /* scratch for pixels: a strip's, and one image's of it where joined */
+    atomic_int* leak;    /* set where joined images have a result that is not finite */
 } fc_winograd_sums;
 
 /* Vectors of a group of panels come in units whose pixels are unpacked together: one vector, or all

@@ -4,6 +4,7 @@
  * zeros between them images follow one another every 14 pixels, and two by two take 7x7 tiles. As
  * many images stand side by side as save most; they go on row by row to the batch's end. */
 #include "conv_winograd.h"
+#include <string.h>
 
 enum {
     MOST_ACROSS = 8,
@@ -113,8 +114,21 @@ void fc_mosaic_pack(const fc_mosaic* m, const fc_image* image, const fc_block* b
     }
 }
 
+/* Rows of planar images are unpacked as one run of pixels where they are whole: short ones fill a
+ * transpose's vectors badly. `blocked` is the first pixel, `run` scratch for the piece. */
+static const char* join_rows(const fc_image* image, fc_block* b, const char* blocked, char* run) {
+    const int64_t bytes = b->columns * image->kernels->lanes * image->element;
+    if (image->layout != FC_NCHW || b->columns != image->width || b->pitch == b->columns)
+        return blocked;
+    for (int64_t i = 0; i < b->rows; i++)
+        memcpy(run + i * bytes, blocked + i * b->pitch * image->kernels->lanes * image->element,
+               (size_t)bytes);
+    b->pitch = b->columns;
+    return run;
+}
+
 void fc_mosaic_unpack(const fc_mosaic* m, const fc_image* image, const fc_block* b,
-                      const void* bias, int relu, const char* blocked) {
+                      const void* bias, int relu, const char* blocked, char* run) {
     const int64_t vector = image->kernels->lanes * image->element;
     const int64_t bottom = b->row + b->rows, right = b->column + b->columns;
     part down, across;
@@ -125,9 +139,10 @@ void fc_mosaic_unpack(const fc_mosaic* m, const fc_image* image, const fc_block*
             fc_block piece = block_of(m, b, &down, &across);
             piece.rows = fc_min(piece.rows, image->height - piece.row);
             piece.columns = fc_min(piece.columns, image->width - piece.column);
-            if (piece.image < m->batch && piece.rows > 0 && piece.columns > 0)
-                fc_unpack_block(image, &piece, bias, relu,
-                                blocked + (down.offset * b->pitch + across.offset) * vector);
+            if (piece.image >= m->batch || piece.rows <= 0 || piece.columns <= 0) continue;
+            const char* from = blocked + (down.offset * b->pitch + across.offset) * vector;
+            if (fc_mosaic_is_joined(m)) from = join_rows(image, &piece, from, run);
+            fc_unpack_block(image, &piece, bias, relu, from);
         }
     }
 }

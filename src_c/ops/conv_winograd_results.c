@@ -77,5 +77,5 @@ void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, co
     if (fc_mosaic_is_joined(&w->mosaic) &&
         !isfinite(w->kernels->sum_run(block.rows * block.pitch * w->lanes, slab)))
         atomic_store_explicit(s->leak, 1, memory_order_relaxed);
-    fc_mosaic_unpack(&w->mosaic, &w->target, &block, bias, w->relu, slab);
+    fc_mosaic_unpack(&w->mosaic, &w->target, &block, bias, w->relu, slab, s->run);
 }
