@@ -21,9 +21,8 @@ enum {
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
     WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
-    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way, two panels
-                                 * a task */
-    TILES_OF_PART = 64,         /* of a task of step 2 else */
+    TILES_OF_PANEL = 96,        /* of a task of step 2 that transforms its weights on the way */
+    TILES_OF_PART = 128,        /* and of any other */
 };
 
 typedef struct {
@@ -227,12 +226,14 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
     job.strips = fc_strips_of(w->shape, &w->mosaic, slab, pixel);
     if (!job.is_private) most *= threads;
-    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
-    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
     const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
+    /* where weights are made beside the sums, two panels of either would fill the cache */
+    job.group = !on_the_way && panels >= 4 * threads ? 2 : 1;
+    if (w->phases > 1) job.group = fc_winograd_block_panels(w);
+    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
     if (on_the_way) most = fc_min(most, TILES_OF_PANEL / pairs);
     const int64_t of_strip = job.strips.rows * job.strips.columns;
     const int64_t strips = fc_max(1, most / of_strip);
