@@ -39,8 +39,8 @@ static int64_t tile_start(const fc_taps_problem* p, int64_t tiles, int64_t index
 
 /* Cut blocks smaller where there are fewer of them than threads could share. */
 static void share_among_threads(const fc_taps_problem* p, fc_taps_plan* plan) {
-    const int64_t wanted = 3 * (int64_t)fc_threads_for(total_work(p));
-    if (wanted <= 3) return;
+    const int64_t threads = fc_threads_for(total_work(p)), wanted = 3 * threads;
+    if (threads == 1) return;
     int64_t others = p->groups * plan->col_blocks;
     while (plan->images > 1 && fc_ceil_div(p->batch, plan->images) * others < wanted &&
            plan->images * plan->rows * plan->cols > LEAST_PIXELS)
@@ -50,7 +50,9 @@ static void share_among_threads(const fc_taps_problem* p, fc_taps_plan* plan) {
            plan->rows * plan->cols > LEAST_PIXELS)
         plan->rows = fc_ceil_div(plan->rows, 2);
     others *= fc_ceil_div(p->out_rows, plan->rows);
-    plan->parts = fc_max(1, fc_min(plan->tiles, fc_ceil_div(wanted, others)));
+    /* every part fills the planes again: of a block or two, no more parts than have a thread */
+    const int64_t parts = fc_ceil_div(others < threads ? threads : wanted, others);
+    plan->parts = fc_max(1, fc_min(plan->tiles, parts));
 }
 
 /* From the first pixel of so many rows to the last. */

@@ -49,6 +49,8 @@ CASES = {
     "one product a pixel": Case((2, 1, 5, 7), (3, 1, 1, 1)),
     "lenet first": Case((2, 1, 28, 28), (6, 1, 5, 5), padding=2),
     "lenet second": Case((2, 6, 14, 14), (16, 6, 5, 5)),
+    "lenet's twenty": Case((3, 1, 28, 28), (20, 1, 5, 5)),
+    "lenet's fifty": Case((3, 20, 12, 12), (50, 20, 5, 5)),
     "odd everything": Case((2, 3, 11, 13), (5, 3, 3, 2), (2, 3), ((1, 0), (2, 3)), (2, 1)),
     "even kernel same": Case((1, 2, 6, 9), (3, 2, 4, 2), padding="same"),
     "stride beyond kernel": Case((1, 2, 13, 17), (2, 2, 2, 2), stride=5),

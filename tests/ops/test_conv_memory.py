@@ -8,7 +8,8 @@ from helpers import guarded
 import fastconv as fc
 
 NAMES = [
-    "one pixel", "lenet first", "lenet second", "odd everything", "stride three of one", "depthwise",
+    "one pixel", "lenet first", "lenet second", "lenet's twenty", "lenet's fifty",
+    "odd everything", "stride three of one", "depthwise",
     "grouped", "more filters than a tile", "one by one", "wide", "tall", "large kernel",
     "small images, big batch", "tiles cut short",
     *(name for name in CASES if name.startswith(("depthwise ", "groups of ", "mosaic"))),
@@ -32,6 +33,8 @@ def test_convolution_stays_inside(name, algorithm, side, dtype, layout):
     fc.conv2d(x, w, b, out=out, **how)
     np.testing.assert_array_equal(out, expected)
     fc.conv2d_backward(out, x, w, **how)
+    fc.conv2d(x, w, b, out=out, activation="relu", **how)
+    np.testing.assert_array_equal(out, expected.clip(0))
 
 
 @pytest.mark.parametrize("name", NAMES)
