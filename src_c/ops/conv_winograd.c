@@ -221,10 +221,12 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     job.is_private = all_panels <= WEIGHTS_OWN;
     int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
     if (job.is_private) most = fc_min(most, fc_ceil_div(tiles, OWN_TASKS * threads));
-    /* a strip holds no more tiles than a thread's share of V */
+    /* a strip holds no more tiles than a thread's share of V; with long rows of joined images it is
+     * worth a larger slab that fewer pixels are in two of them */
     const int64_t pixel = fc_max(w->terms.pixel, w->phases * w->lanes) * w->element;
-    const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
-    job.strips = fc_strips_of(w->shape, &w->mosaic, slab, pixel);
+    int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
+    if (fc_mosaic_is_joined(&w->mosaic)) slab += slab / 2;
+    job.strips = fc_strips_of(w->shape, &w->mosaic, most, slab, pixel);
     if (!job.is_private) most *= threads;
     const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&

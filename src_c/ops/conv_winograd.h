@@ -154,9 +154,10 @@ typedef struct {
     int64_t tile;                               /* pixels from one to the next */
 } fc_strip;
 
-/* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
-fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t bytes,
-                       int64_t pixel_bytes);
+/* Strips of about `tiles` at most, whose slab of pixels, reach included, fits `bytes` where it can.
+ */
+fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t tiles,
+                       int64_t bytes, int64_t pixel_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 

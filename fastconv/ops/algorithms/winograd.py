@@ -10,8 +10,9 @@ read it, but never to another image.
 With stride 1, small images of a batch lie side by side where that saves tiles
 (src_c/ops/conv_winograd_mosaic.c), so a tile may read two. Then the last bits of an image's results
 depend on its place in the batch, and the error near its edges is relative to its neighbours'
-numbers too: images that differ by powers of ten in one batch are better served by another
-algorithm. Where a result is not finite, the images are computed again, each apart.
+numbers too: beside an image 1e4 times as large they have been 2 % off, so images of a batch that
+differ by powers of ten are better served by another algorithm. Where a result is not finite, the
+images are computed again, each apart.
 
 On normally distributed data the largest float32 error of tens of thousands of results is below
 4e-7 * sum |x| |w| where `averages` says so; at an image's corners, which meet 4 of 9 taps, one of a
