@@ -240,6 +240,9 @@ typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, voi
 
 enum { FC_STREAM_ROWS = 4 };
 
+/* What conv_taps does besides: start from the tile itself; end with max(0, .). */
+enum { FC_TAPS_ADD = 1, FC_TAPS_RELU = 2 };
+
 /* A step of an optimiser for one array (optimizer.inc). */
 typedef struct {
     const fc_optimizer* optimizer;
@@ -259,10 +262,9 @@ typedef struct {
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
     /* tile[m][p] (+)= sum_d weight[d][m] * planes[offset[d] + p] for m < rows, p < nr
-     * (conv_taps.inc). init: one start value a row, NULL for zero; accumulate != 0 starts from the
-     * tile itself. */
+     * (conv_taps.inc). init: one start value a row, NULL for zero. */
     void (*conv_taps)(int rows, int64_t depth, const void* weight, const void* planes,
-                      const int32_t* offset, const void* init, int accumulate, void* tile,
+                      const int32_t* offset, const void* init, int mode, void* tile,
                       int64_t tile_stride, int64_t pixels);
     /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p]
      * * b[i * b_run + offset[n] + p] (conv_dots.inc); p goes on to whole vectors, where a must be

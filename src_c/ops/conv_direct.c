@@ -11,7 +11,8 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
-    const int is_explicit = fc_explicit_pays(conv, out_per_group, conv->out_size[1], dtype);
+    const int is_explicit = fc_sums_go_straight(conv, dtype) ||
+                            fc_explicit_pays(conv, out_per_group, conv->out_size[1], dtype);
     fc_taps_problem problem = {
         .dtype = dtype,
         .batch = conv->batch,
@@ -122,7 +123,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
 enum {
     LEAST_RESULTS = 4, /* a tile of fewer takes as long: it waits for its sums */
     PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
-    PACK_EACH = 100,   /* or one by one, */
+    PACK_EACH = 100,   /* or one by one; */
     FILL = 20,         /* copying an element of the output's gradient, */
     SCATTER = 40,      /* or storing a result that has no neighbours */
 };
@@ -139,7 +140,9 @@ static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
     const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
     const int is_narrow = conv->groups > 1 && (inputs == 1 || outputs == 1);
-    const int is_explicit = !is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype);
+    const int goes_straight = pass == 0 && !is_narrow && fc_sums_go_straight(conv, dtype);
+    const int is_explicit =
+        goes_straight || (!is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype));
     const int64_t area =
         is_explicit ? fc_ceil_div(size[0] * size[1], lanes) * lanes : size[0] * (size[1] + reach);
     const int64_t filled = is_narrow ? results : fc_max(results, LEAST_RESULTS);

@@ -64,7 +64,7 @@ static int writes_output(const fc_taps_problem* p, const fc_taps_plan* plan) {
     const fc_strides* to = &p->output_strides;
     const int64_t lanes = fc_kernels_for(p->dtype)->lanes;
     const int64_t last = p->out_rows - (plan->row_blocks - 1) * plan->rows;
-    return !p->relu && to->col_stride == 1 && to->row_stride == p->out_cols &&
+    return to->col_stride == 1 && to->row_stride == p->out_cols &&
            plan->layout.cols == p->out_cols && plan->runs == plan->images &&
            plan->rows * p->out_cols % lanes == 0 && last * p->out_cols % lanes == 0;
 }
@@ -304,11 +304,13 @@ static void multiply(const taps_job* job, const taps_block* b, int64_t tile, int
     int64_t d = 0;
     do { /* a depth of zero still writes the start values */
         const int64_t depth = fc_min(DEPTH, steps - d);
+        const int is_last = channel + plan->chunk >= p->reduced && d + DEPTH >= steps;
+        const int clips = p->relu && plan->writes_output && is_last;
+        const int mode = (channel > 0 || d > 0 ? FC_TAPS_ADD : 0) | (clips ? FC_TAPS_RELU : 0);
         for (int64_t i = 0; i < (is_joint ? 1 : b->images); i++)
             job->kernels->conv_taps((int)rows, depth, weight + d * rows * element,
-                                    planes + i * image * element, job->offset + d, bias,
-                                    channel > 0 || d > 0, sums->data + i * sums->run * element,
-                                    sums->row, pixels);
+                                    planes + i * image * element, job->offset + d, bias, mode,
+                                    sums->data + i * sums->run * element, sums->row, pixels);
         d += DEPTH;
     } while (d < steps);
 }

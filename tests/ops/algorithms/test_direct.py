@@ -51,6 +51,8 @@ PLANES = {
     "blocks of rows": Case((2, 3, 90, 24), (40, 3, 5, 5)),
     "blocks of rows, no whole vectors": Case((2, 3, 91, 21), (40, 3, 5, 5), padding=1),
     "strided": Case((3, 3, 23, 22), (50, 3, 5, 5), (1, 2), 2),
+    "sums that go straight": Case((2, 3, 33, 48), (40, 3, 3, 3), padding=1),
+    "sums that go straight, strided": Case((1, 3, 33, 64), (40, 3, 5, 5), 2, 2),
 }
 CASES = PRODUCTS | STRIPS | PLANES
 
