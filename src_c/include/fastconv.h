@@ -120,7 +120,8 @@ FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, cons
                                      void* grad_bias);
 /* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
 FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
-/* What a pass sums, in FMAs, lost lanes included: for choosing an algorithm. No size may be 0. */
+/* What a pass sums, in FMAs, lost lanes included, and for the gradient of the input what it copies:
+ * for choosing an algorithm. No size may be 0. */
 FC_API double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
 /* Implicit GEMM in the engine's blocked form (ops/conv_implicit_gemm.c); arguments as above. A pass

@@ -68,15 +68,4 @@ typedef struct {
     int together; /* all lanes' channels lie within one vector */
 } fc_depthwise_fill;
 
-/* How tiles of the residues of a gradient's coordinates become its rows: coordinate i is position
- * (i + before) / stride of tile (i + before) % stride, along either axis. */
-typedef struct {
-    int64_t rows, cols; /* of the output */
-    int64_t before[2], stride[2];
-    int64_t tile_stride, tile_pitch;
-    int64_t row_stride, col_stride; /* of the output, in elements */
-    int64_t lanes;                  /* 0: by rows; else a tile holds a vector a pixel */
-    int64_t room;
-} fc_depthwise_merge;
-
 #endif

@@ -53,6 +53,37 @@ typedef struct {
     int64_t tap_stride;
 } fc_gather;
 
+/* The same for one row of an image at any stride (conv_gather_row.inc): pixels of phase b, a vector
+ * after the other, and the taps that reach them. */
+typedef struct {
+    int64_t phases, vectors, pitch; /* of the sums: `vectors` a phase, rows of them so far apart */
+    int64_t inner[2];               /* the vectors, of [0, vectors), that every tap fills */
+    int64_t positions;              /* of a row of products */
+    const int64_t* taps_end;        /* [phases] where the taps of each end, and the next's begin */
+    const int64_t* start;           /* [taps] the position that lane 0 of vector 0 meets */
+    const int64_t* offset;          /* [taps] of its product from the row of the first tap */
+} fc_gather_row;
+
+/* Where the products are: `rows` of them, from `row` on; accumulate: to what the sums hold. */
+typedef struct {
+    int64_t rows;
+    const int64_t* row;
+    int accumulate;
+} fc_gather_from;
+
+/* How tiles of the residues of a gradient's coordinates become its rows
+ * (merge_phases.inc): coordinate i is position
+ * (i + before) / stride of tile (i + before) % stride, along either axis. Tiles are
+ * read in whole vectors, up to one past the last. */
+typedef struct {
+    int64_t rows, cols; /* of the output */
+    int64_t before[2], stride[2];
+    int64_t tile_stride, tile_pitch;
+    int64_t row_stride, col_stride; /* of the output, in elements */
+    int64_t lanes;                  /* 0: by rows; else a tile holds a vector a pixel */
+    int64_t room;
+} fc_merge;
+
 /* Rows (channels, at most the lanes of a vector) of columns (pixels) on their way into the blocked
  * form [column][lane] or back (transpose.inc); strides in elements, one of them 1 where it is fast.
  */
@@ -236,9 +267,8 @@ typedef struct {
     void (*add_planes)(const fc_planes* planes, const void* source, void* image);
     void (*store_tile)(const fc_store* store, const void* tile, void* output);
 
-    /* tile[m][p] = init[m] (NULL: 0) + sum_d weight[d * weight_step + m] * planes[offset[d] +
-     * p] for m < rows <=
-     * mr, p < pixels and on to whole vectors (conv_taps.inc). */
+    /* tile[m][p] = init[m] (NULL: 0) + sum_d weight[d * weight_step + m] * planes[offset[d] + p]
+     * for m < rows <= mr, p < pixels and on to whole vectors (conv_taps.inc). */
     void (*conv_taps)(const fc_taps* taps, int rows, const void* weight, const void* planes,
                       const void* init, void* tile);
     /* sums[m * sums_stride + n] += sum over runs i and pixels p of a[i * a_run + m * a_stride + p]
@@ -249,6 +279,11 @@ typedef struct {
     /* One plane of the image; `room` elements from target on may be written. Reads up to a vector
      * behind the products. */
     void (*conv_gather)(const fc_gather* gather, int64_t room, const void* products, void* target);
+    /* Reads up to all vectors of a row on either side of a row of products. */
+    void (*conv_gather_row)(const fc_gather_row* gather, const fc_gather_from* from,
+                            const void* products, void* sums);
+
+    void (*merge_phases)(const fc_merge* merge, const void* tiles, void* output);
 
     void (*conv_window)(const fc_window* window, const void* slab, void* rows);
 
@@ -285,7 +320,6 @@ typedef struct {
                            void* sums);
     void (*depthwise_fill_rows)(const fc_depthwise_fill* fill, const void* image, void* slab);
     void (*depthwise_fill_lanes)(const fc_depthwise_fill* fill, const void* image, void* slab);
-    void (*depthwise_merge)(const fc_depthwise_merge* merge, const void* tiles, void* output);
     void (*depthwise_pack)(const fc_depthwise_weights* weights, void* packed);
     /* result[base[l] + index[e]] = lane l of sums vector e, for l < lanes; or, if `alike`,
      * result[base[0] + index[e]] = all lanes of it, and those below `lanes` of the vector `count`

@@ -89,7 +89,7 @@ static void merge(const fc_depthwise_job* job, const fc_depthwise_unit* u, const
     const fc_depthwise_plan* p = &job->plan;
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
     const int64_t first = output_row(p, u->first_row);
-    const fc_depthwise_merge merge = {
+    const fc_merge merge = {
         .rows = output_row(p, u->first_row + u->rows) - first,
         .cols = p->output_size[1],
         .before = {first + v->before - u->first_row * v->residues, h->before},
@@ -100,7 +100,7 @@ static void merge(const fc_depthwise_job* job, const fc_depthwise_unit* u, const
         .col_stride = p->output_strides.col_stride,
         .lanes = lanes,
         .room = room};
-    p->kernels->depthwise_merge(&merge, tiles, output);
+    p->kernels->merge_phases(&merge, tiles, output);
 }
 
 /* Channel by channel (or vector of them) where residues are to be merged; `scratch` begins with the

@@ -2,6 +2,7 @@
  * residue of the input's coordinates modulo the stride. Both run on the tap engine, unless groups
  * are so small that the depthwise kernels are the better way. */
 #include "conv_depthwise.h"
+#include "conv_product_strips.h"
 #include "conv_products.h"
 #include "conv_taps.h"
 
@@ -10,7 +11,8 @@ static fc_taps_problem forward_problem(const fc_conv2d* conv, fc_dtype dtype,
     const int64_t out_per_group = conv->out_channels / conv->groups;
     const int64_t in_per_group = conv->in_channels / conv->groups;
     const int64_t window = conv->kernel_size[0] * conv->kernel_size[1];
-    const int is_explicit = fc_explicit_pays(conv, out_per_group, conv->out_size[1], dtype);
+    const int is_explicit = fc_sums_go_straight(conv, dtype) ||
+                            fc_explicit_pays(conv, out_per_group, conv->out_size[1], dtype);
     fc_taps_problem problem = {
         .dtype = dtype,
         .batch = conv->batch,
@@ -121,7 +123,9 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
 enum {
     LEAST_RESULTS = 4, /* a tile of fewer takes as long: it waits for its sums */
     PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
-    PACK_EACH = 100,   /* or one by one */
+    PACK_EACH = 100,   /* or one by one; */
+    FILL = 20,         /* copying an element of the output's gradient, */
+    SCATTER = 40,      /* or storing a result that has no neighbours */
 };
 
 /* FMAs of the tap engine, with the lanes that it loses: split planes at the ends of rows, explicit
@@ -136,7 +140,9 @@ static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     const int64_t taps = conv->kernel_size[0] * conv->kernel_size[1];
     const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
     const int is_narrow = conv->groups > 1 && (inputs == 1 || outputs == 1);
-    const int is_explicit = !is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype);
+    const int goes_straight = pass == 0 && !is_narrow && fc_sums_go_straight(conv, dtype);
+    const int is_explicit =
+        goes_straight || (!is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype));
     const int64_t area =
         is_explicit ? fc_ceil_div(size[0] * size[1], lanes) * lanes : size[0] * (size[1] + reach);
     const int64_t filled = is_narrow ? results : fc_max(results, LEAST_RESULTS);
@@ -147,16 +153,43 @@ static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
             (double)(results * packing));
 }
 
-static int products_pay(const fc_conv2d* conv, fc_dtype dtype) {
-    return fc_products_can(conv, dtype) &&
-           fc_products_work(conv, dtype) < taps_work(conv, dtype, 1);
+/* Copies of the output's gradient, once for each residue, and results stored, at so many FMAs. */
+static double taps_moves(const fc_conv2d* conv, int64_t scatter) {
+    const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
+    const int64_t pixels = conv->batch * conv->in_size[0] * (conv->in_size[1] + reach);
+    return (double)pixels * (double)(FILL * conv->out_channels + scatter * conv->in_channels);
+}
+
+/* The ways of the gradient of the input. */
+typedef enum { TAPS, PRODUCTS, STRIPS } input_way;
+
+/* The way that should take least, and FMAs that take as long. */
+static input_way choose_way(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                            double* work) {
+    const int64_t copied = conv->batch * conv->out_channels * conv->out_size[0] * conv->out_size[1];
+    const double once = FILL * (double)copied;
+    const double taps = taps_work(conv, dtype, 1);
+    input_way way = TAPS;
+    *work = taps + taps_moves(conv, conv->stride[1] > 1 ? SCATTER : 0);
+    if (fc_products_can(conv, dtype) && fc_products_work(conv, dtype) < taps) {
+        way = PRODUCTS;
+        *work = fc_products_work(conv, dtype) + once;
+    }
+    if (fc_strips_can(conv, dtype, memory) && fc_strips_work(conv, dtype, memory) + once < *work) {
+        way = STRIPS;
+        *work = fc_strips_work(conv, dtype, memory) + once;
+    }
+    return way;
 }
 
 double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
-    if (fc_depthwise_can(conv, dtype, pass)) return taps_work(conv, dtype, pass);
+    fc_axis_memory memory;
+    double work = taps_work(conv, dtype, pass);
+    if (fc_depthwise_can(conv, dtype, pass)) return work + (pass == 1 ? taps_moves(conv, 0) : 0);
     if (pass == 2) return fc_grad_weight_work(conv, dtype);
-    return pass == 1 && products_pay(conv, dtype) ? fc_products_work(conv, dtype)
-                                                  : taps_work(conv, dtype, pass);
+    if (pass == 1 && fc_axis_reserve(conv, &memory) == FC_OK)
+        choose_way(conv, dtype, memory, &work);
+    return work;
 }
 
 fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
@@ -167,14 +200,14 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
     if (reserved != FC_OK) return reserved;
     if (fc_depthwise_can(conv, dtype, 1))
         return fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
-    if (products_pay(conv, dtype)) {
-        const fc_status status =
-            fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
-        fc_workspace_trim();
-        return status;
-    }
+    double work;
+    const input_way way = choose_way(conv, dtype, memory, &work);
     fc_status status = FC_OK;
-    for (int64_t i = 0; i < conv->stride[0] && status == FC_OK; i++)
+    if (way == PRODUCTS)
+        status = fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
+    else if (way == STRIPS)
+        status = fc_strips_grad_input(conv, dtype, memory, grad_output, weight, grad_input);
+    for (int64_t i = 0; way == TAPS && i < conv->stride[0] && status == FC_OK; i++)
         for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
             int64_t origin;
             fc_taps_problem problem = residue_problem(conv, dtype, i, j, memory, &origin);
@@ -193,8 +226,11 @@ int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pa
     if (fc_axis_reserve(conv, &memory) != FC_OK) return 0;
     if (fc_depthwise_can(conv, dtype, pass)) return fc_depthwise_workspace(conv, dtype, pass);
     if (pass == 2) return fc_grad_weight_workspace(conv, dtype);
-    if (pass == 1 && products_pay(conv, dtype)) return fc_products_workspace(conv, dtype);
     int64_t origin, most = 0;
+    double work;
+    const input_way way = pass == 1 ? choose_way(conv, dtype, memory, &work) : TAPS;
+    if (way == PRODUCTS) return fc_products_workspace(conv, dtype);
+    if (way == STRIPS) return fc_strips_workspace(conv, dtype, memory);
     if (pass == 0) {
         const fc_taps_problem problem = forward_problem(conv, dtype, memory);
         const fc_taps_plan plan = fc_plan_taps(&problem);

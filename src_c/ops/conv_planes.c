@@ -1,14 +1,23 @@
 /* Axes, phases and offsets: see conv_planes.h. */
 #include "conv_planes.h"
 
-/* A row's copy takes about as long as so many vector FMAs, and so many more for each vector. */
-enum { ROW_COPY = 20, VECTOR_COPY = 4 };
+/* A row's copy takes about as long as so many vector FMAs, and so many more for each vector; that
+ * of a vector of results as STORE. */
+enum { ROW_COPY = 20, VECTOR_COPY = 4, STORE = 10 };
 
 int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dtype dtype) {
     const int64_t lanes = fc_kernels_for(dtype)->lanes, kernel = conv->kernel_size[1];
     const int64_t reach = (kernel - 1) * conv->dilation[1] / conv->stride[1];
     const int64_t copies = (kernel - 1) * (ROW_COPY * lanes + VECTOR_COPY * cols);
     return results * conv->kernel_size[0] * kernel * reach > copies;
+}
+
+int fc_sums_go_straight(const fc_conv2d* conv, fc_dtype dtype) {
+    const int64_t lanes = fc_kernels_for(dtype)->lanes, cols = conv->out_size[1];
+    const int64_t inputs = conv->in_channels / conv->groups;
+    const int64_t results = conv->out_channels / conv->groups;
+    const int64_t copies = (conv->kernel_size[1] - 1) * (ROW_COPY * lanes + VECTOR_COPY * cols);
+    return !fc_channels_last(conv) && cols % lanes == 0 && results * STORE * cols > inputs * copies;
 }
 
 fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory) {

@@ -38,6 +38,10 @@ fc_status fc_axis_reserve(const fc_conv2d* conv, fc_axis_memory* memory);
  * kernel. Rows are always split: without seams between columns they lose nothing. */
 int fc_explicit_pays(const fc_conv2d* conv, int64_t results, int64_t cols, fc_dtype dtype);
 
+/* Do they pay for a forward pass because its sums, without seams and in rows of whole vectors, then
+ * go straight to the output? */
+int fc_sums_go_straight(const fc_conv2d* conv, fc_dtype dtype);
+
 /* Forward: tap r lies r * dilation source elements from the window's start. */
 void fc_axis_forward(fc_axis* axis, int64_t kernel, int64_t stride, int64_t dilation,
                      int is_explicit, int64_t* memory);

@@ -16,6 +16,7 @@ enum {
     PIXELS = 128,             /* positions of a block, where images are small */
     BLOCK_BYTES = 256 << 10,  /* gradients of a block */
     PRODUCT_BYTES = 16 << 10, /* of channels at a time: they stay in L1 */
+    MOST_BYTES = 768 << 10,   /* of both: what an L2 holds; larger images go strip by strip */
     DEPTH = 256,
     TASKS_PER_THREAD = 3,
 };
@@ -166,5 +167,5 @@ int fc_products_can(const fc_conv2d* conv, fc_dtype dtype) {
     if (fc_channels_last(conv) || conv->stride[0] != 1 || conv->stride[1] != 1 ||
         conv->kernel_size[1] > FC_GATHER_TAPS)
         return 0;
-    return fc_products_workspace(conv, dtype) <= FC_WORKSPACE_KEEP;
+    return fc_products_workspace(conv, dtype) <= MOST_BYTES;
 }

@@ -9,7 +9,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float32": {
             "direct": {
                 "forward": [4.4e-07, 0.87, 1.13e-11, 1.41e-10, 1.67e-10],
-                "grad_input": [5.36e-07, 0.936, 1.15e-11, 2.31e-10, 4.27e-11],
+                "grad_input": [5.36e-07, 0.936, 1.15e-11, 4.27e-11],
                 "grad_weight": [4.39e-07, 0.893, 1.44e-11, 1.53e-10, 7.57e-11],
             },
             "implicit_gemm": {
@@ -36,7 +36,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float64": {
             "direct": {
                 "forward": [4.05e-07, 0.952, 2.37e-11, 1.7e-10, 2.88e-10],
-                "grad_input": [3.57e-07, 0.948, 2.37e-11, 3.95e-10, 6.65e-12],
+                "grad_input": [3.57e-07, 0.948, 2.37e-11, 6.65e-12],
                 "grad_weight": [4.07e-07, 0.922, 2.97e-11, 2.05e-10, 1.48e-10],
             },
             "implicit_gemm": {
@@ -65,7 +65,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float32": {
             "direct": {
                 "forward": [3.88e-07, 0.919, 1.85e-11, 1.96e-10, 7.93e-11],
-                "grad_input": [3.64e-07, 0.967, 1.9e-11, 1.32e-10, 1.01e-10],
+                "grad_input": [3.64e-07, 0.967, 1.9e-11, 1.01e-10],
                 "grad_weight": [4.04e-07, 0.89, 2.39e-11, 1.04e-10, 7.09e-11],
             },
             "implicit_gemm": {
@@ -92,7 +92,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float64": {
             "direct": {
                 "forward": [3.72e-07, 0.961, 3.83e-11, 2.19e-10, 2.11e-10],
-                "grad_input": [4.15e-07, 0.983, 3.97e-11, 2.88e-10, 8.61e-11],
+                "grad_input": [4.15e-07, 0.983, 3.97e-11, 8.61e-11],
                 "grad_weight": [4.04e-07, 0.951, 5.08e-11, 1.36e-10, 1.15e-10],
             },
             "implicit_gemm": {
@@ -121,7 +121,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float32": {
             "direct": {
                 "forward": [3.59e-07, 0.954, 5.38e-11, 2.37e-11, 1.91e-10],
-                "grad_input": [3.93e-07, 0.98, 5.26e-11, 0.0, 2.14e-10],
+                "grad_input": [3.93e-07, 0.98, 5.26e-11, 2.14e-10],
                 "grad_weight": [4.1e-07, 0.939, 4.38e-11, 1.05e-10, 6.01e-11],
             },
             "implicit_gemm": {
@@ -148,7 +148,7 @@ COSTS: dict[str, dict[str, dict[str, dict[str, list[float]]]]] = {
         "float64": {
             "direct": {
                 "forward": [2.71e-07, 0.982, 1.17e-10, 0.0, 3.65e-10],
-                "grad_input": [4.46e-07, 0.988, 1.16e-10, 0.0, 2.94e-10],
+                "grad_input": [4.46e-07, 0.988, 1.16e-10, 2.94e-10],
                 "grad_weight": [4.08e-07, 0.957, 9.08e-11, 0.0, 2.16e-10],
             },
             "implicit_gemm": {

@@ -49,7 +49,8 @@ def _is_narrow(geometry: Conv2dGeometry) -> bool:
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored.
 
-    Which way a pass goes, and what it loses there, is known below this floor.
+    Which way a pass goes, and what it loses there, is known below this floor; so is what the ways of
+    the gradient of the input fill, which its FMAs include.
     """
     g = geometry
     work = core.direct_work(g.core, dtype.itemsize == 8, which)
@@ -58,7 +59,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     cols = g.out_width if which != "grad_input" else g.in_width
     padded = images * (cols + reach)
     if which == "grad_input":
-        return [work, padded * g.out_channels, padded * g.in_channels]
+        return [work, padded * g.in_channels]
     if _is_narrow(g):
         pixels = g.batch * g.in_height * (g.in_width + reach) * g.in_channels
         stored = padded * g.out_channels

@@ -28,6 +28,21 @@ PRODUCTS = {
     "dilation beyond the image": Case((2, 2, 5, 6), (20, 2, 2, 2), padding=4, dilation=7),
 }
 
+#: The same in strips: whatever the stride, and rows that wait for the next strip.
+STRIPS = {
+    "strips": Case((2, 3, 60, 61), (40, 3, 11, 11), 4, 2),
+    "strips, stride 1": Case((1, 1, 120, 100), (40, 1, 3, 3), padding=1),
+    "strips, one row each": Case((1, 3, 9, 1030), (33, 3, 3, 5), 2, (1, 2)),
+    "strips of groups": Case((1, 4, 70, 50), (64, 2, 7, 7), 2, 3, groups=2),
+    "strips, odd everything": Case((2, 2, 83, 79), (48, 2, 4, 5), (3, 2), ((1, 0), (2, 3)), (2, 3)),
+    "strips, rows that skip strips": Case((1, 1, 90, 90), (64, 1, 2, 3), (2, 3), 2, (31, 1)),
+    "strips, pixels that nothing reaches": Case((1, 3, 70, 75), (64, 3, 2, 2), 5, 1),
+    "strips, stride three of one": Case((2, 3, 61, 64), (64, 3, 1, 1), 3),
+    "strips, padding beyond kernel": Case((1, 1, 90, 83), (64, 1, 3, 3), 2, 30),
+    "strips, long sums": Case((1, 3, 40, 40), (300, 3, 3, 3), 2, 1),
+    "strips, one vector": Case((3, 3, 64, 64), (64, 3, 8, 8), 8),
+}
+
 #: Sums of taps over planes with explicit columns, images a run each.
 PLANES = {
     "kernel wider than the gather": Case((1, 1, 5, 40), (20, 1, 2, 17)),
@@ -36,8 +51,10 @@ PLANES = {
     "blocks of rows": Case((2, 3, 90, 24), (40, 3, 5, 5)),
     "blocks of rows, no whole vectors": Case((2, 3, 91, 21), (40, 3, 5, 5), padding=1),
     "strided": Case((3, 3, 23, 22), (50, 3, 5, 5), (1, 2), 2),
+    "sums that go straight": Case((2, 3, 33, 48), (40, 3, 3, 3), padding=1),
+    "sums that go straight, strided": Case((1, 3, 33, 64), (40, 3, 5, 5), 2, 2),
 }
-CASES = PRODUCTS | PLANES
+CASES = PRODUCTS | STRIPS | PLANES
 
 
 def channels_last(images):
@@ -112,6 +129,16 @@ def test_what_is_not_finite_stays_in_its_windows(name, value):
     where[0, 0, 0, 1] = 1
     _, taps, _ = oracle_gradients(g, where, w, np.ones(g.output_shape))
     np.testing.assert_array_equal(~np.isfinite(result.weight), taps > 0)
+
+
+def test_strips_need_no_full_tiles_of_channels():
+    """Three channels at stride 4: products, their gathering and copies stay near the bare sum."""
+    first = Case((1, 3, 224, 224), (64, 3, 11, 11), 4, 2)
+    g = first.geometry()
+    strips = direct.features(g, np.dtype(np.float32), "grad_input")[0]
+    assert g.flops / 2 < strips < 1.3 * g.flops / 2
+    last = first.geometry("NHWC")
+    assert direct.features(last, np.dtype(np.float32), "grad_input")[0] > 1.5 * strips
 
 
 def test_products_come_first_where_padding_is_most_of_the_work():

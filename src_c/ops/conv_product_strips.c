@@ -1,0 +1,250 @@
+/* The gradient of the input, products first, in strips of large images.
+ *
+ *   products[c][tap][position] = sum over k of weight[k][c][tap] * grad_output[k][position]
+ *   grad_input[c][pixel]       = sum over taps of the products that belong to the pixel
+ *
+ * With three channels, and a few of a kernel's taps in each phase of the stride, no other order
+ * fills registers: there are 3 results to a sum. Products of all taps and channels are the hundreds
+ * of rows of one matrix product, lanes = positions, whatever the stride. They are gathered while
+ * they are in the near cache: a unit of products is those of one channel and one vertical phase of
+ * the stride, all that the rows of that phase receive. It costs a store, a load and an addition a
+ * vector of products for every K FMAs.
+ *
+ * A task walks down a share of an image's rows in strips of positions. Pixel rows that the next
+ * strip adds to are kept aside, phase-split, until it does. Each pixel's sum runs over the rows of
+ * positions, then the taps along a row, so that neither strips nor shares change a bit of it. */
+#include "conv_product_strips.h"
+#include <string.h>
+
+enum { DEPTH = 256 };
+
+/* Which column of taps belongs to which phase along a row, and what it meets there. */
+static void fill_table(fc_strips* job) {
+    const fc_axis* h = &job->horizontal;
+    const int64_t first = job->conv->padding[1] / job->conv->stride[1];
+    int64_t *end = job->table, *start = end + job->gather.phases, *offset = start + h->taps, n = 0;
+    for (int64_t b = 0; b < job->gather.phases; b++) {
+        for (int64_t t = 0; t < h->taps; t++) {
+            if (h->phase[h->tap_phase[t]] != b) continue;
+            start[n] = first - h->tap_shift[t];
+            offset[n] = t * job->pitch + start[n];
+            n++;
+        }
+        end[b] = n;
+    }
+    job->gather.taps_end = end;
+    job->gather.start = start;
+    job->gather.offset = offset;
+}
+
+/* Weights of a chunk: for each filter its products side by side, unit by unit. */
+static fc_status pack_chunk(void* context, int64_t index) {
+    const fc_strips* job = context;
+    const fc_axis* v = &job->vertical;
+    const int64_t e = job->element, across = job->conv->kernel_size[1];
+    const int64_t group = index / job->chunks, chunk = index % job->chunks;
+    const int64_t first = fc_strips_chunk_start(job, chunk),
+                  last = fc_strips_chunk_start(job, chunk + 1);
+    const int64_t all = job->channels * job->taps, own = fc_strips_unit_start(job, first);
+    char* to = job->packed + (group * all + own) * job->filters * e;
+    for (int64_t k = 0; k < job->filters; k++) {
+        const char* from = job->weight + (group * job->filters + k) * all * e;
+        for (int64_t unit = first; unit < last; unit++)
+            for (int64_t r = 0; r < v->taps; r++) {
+                if (v->tap_phase[r] != unit % v->phases) continue;
+                const int64_t at = unit / v->phases * job->taps + r * across;
+                memcpy(to, from + at * e, (size_t)(across * e));
+                to += across * e;
+            }
+    }
+    return FC_OK;
+}
+
+/* A task: rows [top, bottom) of an image, and the strip of positions [first, end) at hand. */
+typedef struct {
+    int64_t image, group, top, bottom;
+    int64_t first, end, last; /* last: positions of the whole task end here */
+    char *grads, *products, *sums;
+    int64_t* list;
+} strips_task;
+
+static const char* grads_from(const fc_strips* job, const strips_task* t, int64_t row) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t plane = t->image * conv->out_channels + t->group * job->filters;
+    return job->grad_output + (plane * conv->out_size[0] + row) * conv->out_size[1] * job->element;
+}
+
+static void copy_grads(const fc_strips* job, const strips_task* t) {
+    const int64_t e = job->element, lanes = job->kernels->lanes;
+    const int64_t size = (t->end - t->first) * job->conv->out_size[1];
+    const int64_t plane = job->conv->out_size[0] * job->conv->out_size[1];
+    const int64_t tail = fc_ceil_div(size, lanes) * lanes - size;
+    const char* from = grads_from(job, t, t->first);
+    for (int64_t k = 0; k < job->filters; k++) {
+        char* to = t->grads + k * job->pitch * e;
+        memcpy(to, from + k * plane * e, (size_t)(size * e));
+        memset(to + size * e, 0, (size_t)(tail * e));
+    }
+}
+
+/* Products of a chunk at all positions of the strip. */
+static void multiply(const fc_strips* job, const strips_task* t, int64_t chunk) {
+    static const int64_t zero = 0;
+    const int64_t lanes = job->kernels->lanes, pair = job->kernels->gemm_nv * lanes;
+    const int64_t e = job->element, positions = (t->end - t->first) * job->conv->out_size[1];
+    const int64_t first = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk));
+    const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk + 1)) - first;
+    const int64_t all = job->channels * job->taps;
+    const char* weight = job->packed + (t->group * all + first) * job->filters * e;
+    fc_gemm_panel panel = {.a_row = 1,
+                           .a_depth = rows,
+                           .segments = 1,
+                           .a_segment = &zero,
+                           .b_depth = job->pitch,
+                           .b_vector = lanes,
+                           .c_row = job->pitch,
+                           .c_vector = lanes};
+    const int64_t calls = fc_ceil_div(job->filters, DEPTH);
+    for (int64_t q = 0; q < positions; q += pair)
+        for (int64_t i = 0; i < calls; i++) {
+            const int64_t from = i * job->filters / calls;
+            panel.depth = (i + 1) * job->filters / calls - from;
+            panel.accumulate = i > 0;
+            job->kernels->gemm_by_columns(
+                &panel, rows, positions - q > lanes ? 2 : 1, weight + from * rows * e,
+                t->grads + (from * job->pitch + q) * e, t->products + q * e);
+        }
+}
+
+/* A row of pixels whose sum is complete. */
+static void store_row(const fc_strips* job, const strips_task* t, int64_t channel, int64_t y,
+                      const char* sums) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t cols = conv->in_size[1];
+    const int64_t plane = t->image * conv->in_channels + t->group * job->channels + channel;
+    const fc_merge merge = {.rows = 1,
+                            .cols = cols,
+                            .before = {0, conv->padding[1] % conv->stride[1]},
+                            .stride = {1, conv->stride[1]},
+                            .tile_stride = job->gather.pitch,
+                            .room = cols};
+    job->kernels->merge_phases(
+        &merge, sums, job->grad_input + (plane * conv->in_size[0] + y) * cols * job->element);
+}
+
+/* What a row of pixels receives: from this strip, in order of positions; and is there more? */
+typedef struct {
+    int64_t rows;
+    int began, goes_on;
+} row_share;
+
+static row_share share_of(const fc_strips* job, const strips_task* t, int64_t phase, int64_t m,
+                          int64_t* list) {
+    const fc_axis* v = &job->vertical;
+    const int64_t across = job->conv->kernel_size[1], cols = job->conv->out_size[1];
+    row_share share = {0};
+    int64_t row = fc_strips_phase_start(job, phase + 1) - fc_strips_phase_start(job, phase);
+    for (int64_t r = v->taps - 1; r >= 0; r--) {
+        if (v->tap_phase[r] != phase) continue;
+        row--;
+        const int64_t i = m - v->tap_shift[r];
+        if (i < 0 || i >= t->last) continue;
+        share.began |= i < t->first;
+        share.goes_on |= i >= t->end;
+        if (i >= t->first && i < t->end)
+            list[share.rows++] = row * across * job->pitch + (i - t->first) * cols;
+    }
+    return share;
+}
+
+/* Adds the products of a unit to the rows of its phase. */
+static void gather(const fc_strips* job, const strips_task* t, int64_t unit, const char* products) {
+    const fc_conv2d* conv = job->conv;
+    const fc_axis* v = &job->vertical;
+    const int64_t phase = unit % v->phases, stride = conv->stride[0], e = job->element;
+    const int64_t origin = conv->padding[0] - v->phase[phase] % stride; /* y = m stride - origin */
+    const int64_t top = fc_max(t->top + origin, 0);
+    const int64_t begin = fc_max(fc_ceil_div(top, stride), t->first);
+    const int64_t end =
+        fc_min(fc_ceil_div(fc_max(t->bottom + origin, 0), stride), t->end + v->max_shift);
+    char* done = t->sums + job->units * job->kept * job->row_size * e;
+    for (int64_t m = begin; m < end; m++) {
+        const row_share share = share_of(job, t, phase, m, t->list);
+        if (share.rows == 0) continue;
+        char* kept = t->sums + (unit * job->kept + m % job->kept) * job->row_size * e;
+        char* sums = share.began || share.goes_on ? kept : done;
+        const fc_gather_from from = {share.rows, t->list, share.began};
+        job->kernels->conv_gather_row(&job->gather, &from, products, sums);
+        if (!share.goes_on) store_row(job, t, unit / v->phases, m * stride - origin, sums);
+    }
+}
+
+/* Rows that no tap reaches. */
+static void clear_rows(const fc_strips* job, const strips_task* t) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t size = conv->in_size[1] * job->element;
+    const int64_t plane = t->image * conv->in_channels + t->group * job->channels;
+    for (int64_t y = t->top; y < t->bottom; y++) {
+        int reached = 0;
+        for (int64_t r = 0; r < conv->kernel_size[0] && !reached; r++) {
+            const int64_t at = y + conv->padding[0] - r * conv->dilation[0];
+            reached =
+                at >= 0 && at % conv->stride[0] == 0 && at / conv->stride[0] < conv->out_size[0];
+        }
+        for (int64_t c = 0; c < job->channels && !reached; c++)
+            memset(job->grad_input + ((plane + c) * conv->in_size[0] + y) * size, 0, (size_t)size);
+    }
+}
+
+static fc_status run_task(void* context, int64_t index) {
+    const fc_strips* job = context;
+    const fc_conv2d* conv = job->conv;
+    const int64_t e = job->element, stride = conv->stride[0], part = index % job->parts;
+    char* scratch = fc_workspace(FC_SLOT_TASK, job->grads_bytes + job->products_bytes +
+                                                   job->sums_bytes + job->list_bytes);
+    if (!scratch) return FC_ERROR_MEMORY;
+    strips_task t = {.image = index / job->parts / conv->groups,
+                     .group = index / job->parts % conv->groups,
+                     .top = part * conv->in_size[0] / job->parts,
+                     .bottom = (part + 1) * conv->in_size[0] / job->parts,
+                     .grads = scratch,
+                     .products = scratch + job->grads_bytes + job->before * e,
+                     .sums = scratch + job->grads_bytes + job->products_bytes};
+    t.list = (int64_t*)(t.sums + job->sums_bytes);
+    clear_rows(job, &t);
+    const int64_t reach = (conv->kernel_size[0] - 1) * conv->dilation[0];
+    const int64_t above = fc_max(t.top + conv->padding[0] - reach, 0);
+    t.last = fc_min((t.bottom - 1 + conv->padding[0]) / stride + 1, conv->out_size[0]);
+    for (t.first = fc_ceil_div(above, stride); t.first < t.last; t.first = t.end) {
+        t.end = fc_min(t.first + job->rows, t.last);
+        copy_grads(job, &t);
+        for (int64_t i = 0; i < job->chunks; i++) {
+            const int64_t begin = fc_strips_chunk_start(job, i),
+                          end = fc_strips_chunk_start(job, i + 1);
+            multiply(job, &t, i);
+            for (int64_t unit = begin; unit < end; unit++) {
+                const int64_t row =
+                    fc_strips_unit_start(job, unit) - fc_strips_unit_start(job, begin);
+                gather(job, &t, unit, t.products + row * job->pitch * e);
+            }
+        }
+    }
+    return FC_OK;
+}
+
+fc_status fc_strips_grad_input(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                               const void* grad_output, const void* weight, void* grad_input) {
+    fc_strips job = fc_strips_plan(conv, dtype, memory);
+    char* shared = fc_workspace(FC_SLOT_SHARED, job.weights_bytes + job.table_bytes);
+    if (!shared) return FC_ERROR_MEMORY;
+    job.packed = shared;
+    job.table = (int64_t*)(shared + job.weights_bytes);
+    job.grad_output = grad_output;
+    job.weight = weight;
+    job.grad_input = grad_input;
+    fill_table(&job);
+    const fc_status status =
+        fc_parallel_for(job.chunks * conv->groups, (double)job.weights_bytes, pack_chunk, &job);
+    if (status != FC_OK) return status;
+    return fc_parallel_for(conv->batch * conv->groups * job.parts, job.work, run_task, &job);
+}

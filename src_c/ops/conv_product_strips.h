@@ -1,0 +1,50 @@
+/* The gradient of the input with the products first, strip by strip (conv_product_strips.c):
+ * another way inside "direct", for large images and any stride. */
+#ifndef FASTCONV_CONV_PRODUCT_STRIPS_H
+#define FASTCONV_CONV_PRODUCT_STRIPS_H
+
+#include "conv_planes.h"
+
+/* How one problem is cut up, and what its tasks share. A unit of products is those of one channel
+ * and one vertical phase of the stride: all that the rows of that phase receive. */
+typedef struct {
+    const fc_conv2d* conv;
+    const fc_kernels_of_type* kernels;
+    int64_t element;
+    int64_t filters, channels, taps; /* of a group; of a kernel */
+    fc_axis vertical, horizontal;
+    int64_t units, chunks; /* of a group: channels x vertical phases; shares of them */
+    int64_t chunk_rows;    /* products of the largest chunk */
+    int64_t rows, parts;   /* of positions in a strip; shares of an image */
+    int64_t pitch;         /* from one filter's gradients, or row of products, to the next */
+    int64_t before, after; /* elements around the products that are read, but not used */
+    int64_t kept;          /* rows of a unit that wait for the next strip, at most */
+    int64_t row_size;      /* of a row of pixels, phase-split */
+    fc_gather_row gather;
+    int64_t* table; /* taps_end, start and offset of the gather */
+    size_t grads_bytes, products_bytes, sums_bytes, list_bytes, weights_bytes, table_bytes;
+    double work;
+    const char *grad_output, *weight;
+    char *packed, *grad_input;
+} fc_strips;
+
+/* The plan; `memory` is for its axes. */
+fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+
+/* Rows of the kernel that belong to phases before this one. */
+int64_t fc_strips_phase_start(const fc_strips* job, int64_t phase);
+/* Products before those of a unit, where they lie side by side. */
+int64_t fc_strips_unit_start(const fc_strips* job, int64_t unit);
+/* Units before those of a chunk. */
+int64_t fc_strips_chunk_start(const fc_strips* job, int64_t chunk);
+
+/* Planar images, within bounded scratch. */
+int fc_strips_can(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+/* FMAs that would take as long, lost lanes and the gathering of products included. */
+double fc_strips_work(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+fc_status fc_strips_grad_input(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                               const void* grad_output, const void* weight, void* grad_input);
+/* Bytes of scratch of a task. */
+int64_t fc_strips_workspace(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+
+#endif
