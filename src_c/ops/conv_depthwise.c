@@ -89,17 +89,16 @@ static void merge(const fc_depthwise_job* job, const fc_depthwise_unit* u, const
     const fc_depthwise_plan* p = &job->plan;
     const fc_depthwise_axis *v = &p->axis[0], *h = &p->axis[1];
     const int64_t first = output_row(p, u->first_row);
-    const fc_merge merge = {
-        .rows = output_row(p, u->first_row + u->rows) - first,
-        .cols = p->output_size[1],
-        .before = {first + v->before - u->first_row * v->residues, h->before},
-        .stride = {v->residues, h->residues},
-        .tile_stride = p->tile_stride,
-        .tile_pitch = p->tile_pitch,
-        .row_stride = p->output_strides.row_stride,
-        .col_stride = p->output_strides.col_stride,
-        .lanes = lanes,
-        .room = room};
+    const fc_merge merge = {.rows = output_row(p, u->first_row + u->rows) - first,
+                            .cols = p->output_size[1],
+                            .before = {first + v->before - u->first_row * v->residues, h->before},
+                            .stride = {v->residues, h->residues},
+                            .tile_stride = p->tile_stride,
+                            .tile_pitch = p->tile_pitch,
+                            .row_stride = p->output_strides.row_stride,
+                            .col_stride = p->output_strides.col_stride,
+                            .lanes = lanes,
+                            .room = room};
     p->kernels->merge_phases(&merge, tiles, output);
 }
 
