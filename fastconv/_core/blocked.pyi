@@ -36,3 +36,5 @@ class Algorithm:
 
 implicit_gemm: Algorithm
 winograd: Algorithm
+
+def winograd_tiles(conv: Conv2d, which: str) -> int: ...

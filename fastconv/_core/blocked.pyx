@@ -13,8 +13,8 @@ from fastconv._core.c_api cimport (
     fc_conv2d_implicit_gemm_pack_weight, fc_conv2d_implicit_gemm_packed_size,
     fc_conv2d_implicit_gemm_workspace, fc_conv2d_weight, fc_conv2d_winograd_forward,
     fc_conv2d_winograd_grad_input, fc_conv2d_winograd_grad_weight, fc_conv2d_winograd_pack_weight,
-    fc_conv2d_winograd_packed_size, fc_conv2d_winograd_workspace, fc_dtype, fc_status,
-    raise_status, FC_FLOAT32, FC_FLOAT64,
+    fc_conv2d_winograd_packed_size, fc_conv2d_winograd_tiles, fc_conv2d_winograd_workspace,
+    fc_dtype, fc_status, raise_status, FC_FLOAT32, FC_FLOAT64,
 )
 from fastconv._core.conv cimport Conv2d
 
@@ -133,3 +133,8 @@ tiles.run_forward, tiles.run_grad_input = fc_conv2d_winograd_forward, fc_conv2d_
 tiles.run_grad_weight, tiles.run_pack = fc_conv2d_winograd_grad_weight, fc_conv2d_winograd_pack_weight
 tiles.run_packed_size, tiles.run_workspace = fc_conv2d_winograd_packed_size, fc_conv2d_winograd_workspace
 winograd = tiles
+
+
+def winograd_tiles(Conv2d conv, str which):
+    """Tiles of a pass, "forward", "grad_input" or "grad_weight"; 0 where Winograd can't do it."""
+    return fc_conv2d_winograd_tiles(&conv.c, pass_of(which))

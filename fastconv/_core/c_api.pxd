@@ -66,9 +66,8 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                           const void* grad_output, const void* weight,
                                           void* grad_input)
-    fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                           const void* input, const void* grad_output,
-                                           void* grad_weight)
+    fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                           const void* grad_output, void* grad_weight)
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
@@ -106,6 +105,7 @@ cdef extern from "fastconv.h" nogil:
     fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int which,
                                              const void* weight, void* packed)
     int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
+    int64_t fc_conv2d_winograd_tiles(const fc_conv2d* conv, int which)
 
     fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
     fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)

@@ -167,6 +167,8 @@ FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype 
                                                 const void* weight, void* packed);
 /* Bytes of scratch a thread for a pass, its share of what all threads read included. */
 FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
+/* Tiles that a pass transforms and multiplies: with stride 1 small images of a batch share some. */
+FC_API int64_t fc_conv2d_winograd_tiles(const fc_conv2d* conv, int pass);
 
 /* The explicit columns of torch's unfold: (batch, in_channels * window, out pixels), NCHW only; and
  * their transpose, torch's fold. weight-side members of conv other than kernel_size are not read.

@@ -21,9 +21,8 @@ enum {
     WEIGHTS_SHARED = 5 << 19, /* transformed weights up to here are made once and shared */
     WEIGHTS_USES = 6,         /* and larger ones if so many blocks of tiles would transform them */
     WEIGHTS_LARGEST = 16 << 20, /* but never more than this */
-    TILES_OF_PANEL = 96,        /* of a block whose weights are transformed on the way, two panels
-                                 * a task */
-    TILES_OF_PART = 64,         /* of a task of step 2 else */
+    TILES_OF_PANEL = 96,        /* of a task of step 2 that transforms its weights on the way */
+    TILES_OF_PART = 128,        /* and of any other */
 };
 
 typedef struct {
@@ -40,6 +39,7 @@ typedef struct {
     int64_t part_strips, parts;                        /* of the block */
     fc_tiler tiler;
     char* points; /* V */
+    atomic_int* leak;
 } winograd_job;
 
 /* Step 1: index is a strip of the block and a unit of its channels. */
@@ -54,7 +54,7 @@ static void transform_strip(const winograd_job* job, int64_t index, char* slab) 
 
 /* Scratch of a task of step 2. */
 typedef struct {
-    char *sums, *weights, *filters, *slab;
+    char *sums, *weights, *filters, *slab, *run;
     int64_t plane; /* elements of sums from one point to the next */
     size_t panel_bytes, bytes;
 } product_scratch;
@@ -71,8 +71,12 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
     s.filters = memory + at;
     if (job->on_the_way) at += fc_align((size_t)fc_winograd_filter_bytes(w));
     s.slab = memory + at;
-    const int64_t tile = w->shape->tile;
-    at += (size_t)((job->strips.rows * job->strips.columns * tile + 1) * tile * w->phases * vector);
+    const int64_t tile = w->shape->tile, of_strip = job->strips.rows * job->strips.columns;
+    at += (size_t)((of_strip * tile + 1) * tile * w->phases * vector);
+    s.run = memory + at;
+    if (fc_mosaic_is_joined(&w->mosaic))
+        at += (size_t)(fc_min(of_strip * tile * tile, w->mosaic.image[0] * w->mosaic.image[1]) *
+                       vector);
     s.bytes = fc_align(at);
     return s;
 }
@@ -145,7 +149,9 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
             const fc_winograd_sums sums = {.sums = s.sums + tile * 2 * w->lanes * w->element,
                                            .plane = s.plane,
                                            .panel_bytes = (int64_t)s.panel_bytes,
-                                           .slab = s.slab};
+                                           .slab = s.slab,
+                                           .run = s.run,
+                                           .leak = job->leak};
             fc_winograd_store_strip(w, &sums, &at, panel, unit);
         }
 }
@@ -202,6 +208,7 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
                         .units = fc_tiler_units(&w->terms),
                         .weights = (char*)packed,
                         .tiler = {.image = w->source,
+                                  .mosaic = w->mosaic,
                                   .terms = w->terms,
                                   .padding = {w->padding[0], w->padding[1]},
                                   .reach = w->shape->reach,
@@ -210,21 +217,23 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     const int64_t vector = w->lanes * w->element;
     const int64_t panels = fc_winograd_panels(w), all_panels = fc_winograd_packed_bytes(w);
     const int64_t tile_bytes = WINOGRAD_POINTS * w->terms.blocks * vector;
-    const int64_t tiles = fc_winograd_tiles(w);
+    const int64_t tiles = fc_mosaic_tiles(&w->mosaic, w->shape);
     job.is_private = all_panels <= WEIGHTS_OWN;
     int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
     if (job.is_private) most = fc_min(most, fc_ceil_div(tiles, OWN_TASKS * threads));
     /* a strip holds no more tiles than a thread's share of V */
     const int64_t pixel = fc_max(w->terms.pixel, w->phases * w->lanes) * w->element;
     const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
-    job.strips = fc_strips_of(w->shape, w->target.batch, w->size, slab, pixel);
+    job.strips = fc_strips_of(w->shape, &w->mosaic, slab, pixel);
     if (!job.is_private) most *= threads;
-    job.group = w->phases > 1 ? fc_winograd_block_panels(w) : panels >= 4 * threads ? 2 : 1;
-    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
     const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
                            (uses < WEIGHTS_USES || all_panels > WEIGHTS_LARGEST);
     job.on_the_way = on_the_way;
+    /* where weights are made beside the sums, two panels of either would fill the cache */
+    job.group = !on_the_way && panels >= 4 * threads ? 2 : 1;
+    if (w->phases > 1) job.group = fc_winograd_block_panels(w);
+    const int64_t pairs = fc_ceil_div(job.group, 2); /* more panels a task: fewer tiles */
     if (on_the_way) most = fc_min(most, TILES_OF_PANEL / pairs);
     const int64_t of_strip = job.strips.rows * job.strips.columns;
     const int64_t strips = fc_max(1, most / of_strip);
@@ -278,9 +287,10 @@ static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
     return status;
 }
 
-static fc_status run(const fc_winograd* w, const char* packed) {
-    const double work = work_of(w, fc_winograd_tiles(w));
+static fc_status run(const fc_winograd* w, const char* packed, atomic_int* leak) {
+    const double work = work_of(w, fc_mosaic_tiles(&w->mosaic, w->shape));
     winograd_job job = plan_job(w, packed, fc_threads_for(work));
+    job.leak = leak;
     if (!packed && !job.on_the_way) {
         const int64_t bytes = fc_winograd_packed_bytes(w);
         job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)bytes);
@@ -293,6 +303,17 @@ static fc_status run(const fc_winograd* w, const char* packed) {
     const int64_t blocks = fc_ceil_div(job.strips.strips, job.strips_of_block);
     if (job.is_private) return fc_parallel_for(blocks, work, run_own_block, &job);
     return run_shared_blocks(&job, blocks);
+}
+
+/* A result that is not finite may have spoilt those of a neighbour in its mosaic: then each image
+ * is computed apart. */
+static fc_status run_safely(fc_winograd* w, const char* packed) {
+    atomic_int leak;
+    atomic_init(&leak, 0);
+    const fc_status status = run(w, packed, &leak);
+    if (status != FC_OK || !atomic_load(&leak)) return status;
+    w->mosaic = fc_mosaic_apart(&w->mosaic);
+    return run(w, packed, &leak);
 }
 
 static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2d_weight* weight,
@@ -308,7 +329,7 @@ static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2
             packed += group * fc_winograd_packed_bytes(&w);
         else
             set_weight(&w, conv, group, weight->weight);
-        status = run(&w, packed);
+        status = run_safely(&w, packed);
     }
     fc_workspace_trim();
     return status;

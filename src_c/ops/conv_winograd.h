@@ -54,6 +54,40 @@ static inline int64_t fc_winograd_phase_taps(int64_t kernel, int64_t stride, int
     return fc_ceil_div(kernel - phase, stride);
 }
 
+/* Pixels along an axis: of an image, of padding before it, and of its results. Those of a gradient
+ * are of one phase of the target, whose first one lies at row or column `first`. */
+typedef struct {
+    int64_t source, padding, results, first;
+} fc_winograd_axis;
+
+fc_winograd_axis fc_winograd_axis_of(const fc_conv2d* conv, const fc_winograd_shape* shape,
+                                     int gradient, int axis);
+
+/* What is cut into tiles: an image; or all images of a batch, side by side and row by row as if
+ * they were one, with zeros between them that serve both neighbours as padding. No window meets two
+ * images, and the results between them are nobody's. But a tile may meet two: whatever is not
+ * finite in one image reaches results of another, which callers must not let out. */
+typedef struct {
+    int64_t images[2]; /* down and across */
+    int64_t period[2]; /* pixels from an image to the next */
+    int64_t image[2];  /* rows and columns of results, of an image */
+    int64_t size[2];   /* and of all of it */
+    int64_t batch;     /* images */
+    int64_t count;     /* of such as this */
+} fc_mosaic;
+
+/* Joined where that saves tiles enough, by the geometry alone. */
+fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient);
+fc_mosaic fc_mosaic_apart(const fc_mosaic* joined); /* of one image each */
+int fc_mosaic_is_joined(const fc_mosaic* mosaic);
+int64_t fc_mosaic_tiles(const fc_mosaic* mosaic, const fc_winograd_shape* shape);
+/* fc_pack_block and fc_unpack_block of what mosaics are made of; a block's `image` counts mosaics.
+ * run: scratch for the pixels of an image within the block, where images are joined. */
+void fc_mosaic_pack(const fc_mosaic* mosaic, const fc_image* image, const fc_block* block,
+                    char* blocked);
+void fc_mosaic_unpack(const fc_mosaic* mosaic, const fc_image* image, const fc_block* block,
+                      const void* bias, int relu, const char* blocked, char* run);
+
 /* target = a convolution of source, for one group of channels. */
 typedef struct {
     const fc_winograd_shape* shape;
@@ -67,7 +101,7 @@ typedef struct {
     int64_t results;                        /* channels of the group in the target */
     int64_t stride[2], phases;              /* of the target: a gradient's; else 1 */
     int64_t first[2];                       /* row and column of the first tile's phase (0, 0) */
-    int64_t size[2];                        /* rows and columns of a phase of the target */
+    fc_mosaic mosaic;                       /* of a phase of the target */
     int64_t read[2];                        /* a gradient's rows and columns before those that no
                                              * output reads */
     const char* weight;                     /* of the group */
@@ -82,7 +116,6 @@ typedef struct {
 /* One group's problem, without pointers into arrays but for the images'; only its shape, NULL, if
  * no member of the family can do it. */
 fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient);
-int64_t fc_winograd_tiles(const fc_winograd* w); /* of all images */
 
 /* Results come in panels of two vectors. A target with phases has those of a block of channels in
  * panels of their own. */
@@ -107,23 +140,23 @@ int64_t fc_winograd_filter_bytes(const fc_winograd* w); /* scratch of fc_winogra
 void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, char* filters,
                             char* packed);
 
-/* Tiles in strips: rectangles of tiles of one image that are packed at once. */
+/* Tiles in strips: rectangles of tiles of one mosaic that are packed at once. */
 typedef struct {
     const fc_winograd_shape* shape;
-    int64_t tiles[2];         /* of an image, down and across */
-    int64_t rows, columns;    /* of a strip, at most */
-    int64_t per_image[2];     /* strips, down and across */
-    int64_t strips, of_image; /* strips of all images, tiles of an image */
+    int64_t tiles[2];          /* of a mosaic, down and across */
+    int64_t rows, columns;     /* of a strip, at most */
+    int64_t per_mosaic[2];     /* strips, down and across */
+    int64_t strips, of_mosaic; /* strips of all, tiles of one */
 } fc_strips;
 
 typedef struct {
-    int64_t image, row, column, rows, columns; /* in tiles */
-    int64_t tile;                              /* pixels from one to the next */
+    int64_t mosaic, row, column, rows, columns; /* in tiles */
+    int64_t tile;                               /* pixels from one to the next */
 } fc_strip;
 
 /* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
-fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                       int64_t bytes, int64_t pixel_bytes);
+fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t bytes,
+                       int64_t pixel_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 
@@ -131,8 +164,9 @@ int64_t fc_tiles_before(const fc_strips* s, int64_t index);
  * goes to points + p * plane + b * block + t * tile (elements). */
 typedef struct {
     fc_image image;
+    fc_mosaic mosaic;
     fc_winograd_terms terms;
-    int64_t padding[2]; /* before the image's first row and column */
+    int64_t padding[2]; /* before the mosaic's first row and column */
     int64_t reach;      /* pixels that a tile reads beyond its own */
     fc_squares_kernel transform;
     int64_t plane, block, tile;
@@ -153,7 +187,8 @@ typedef struct {
     const char* sums;
     int64_t plane;       /* elements from a point to the next */
     int64_t panel_bytes; /* from a panel to the next */
-    char* slab;
+    char *slab, *run;    /* scratch for pixels: a strip's, and one image's of it where joined */
+    atomic_int* leak;    /* set where joined images have a result that is not finite */
 } fc_winograd_sums;
 
 /* Vectors of a group of panels come in units whose pixels are unpacked together: one vector, or all

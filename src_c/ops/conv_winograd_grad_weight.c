@@ -2,31 +2,33 @@
  *
  *   grad_weight = Gt [ sum over tiles of (A grad_output At) * (Bt input B) ] G
  *
- * Quarters of at most SIDE channels (of the input: channels times phases of the stride) on either
- * side go through blocks of tiles. For each block
+ * The weights are cut into rectangles of terms (channels of the input, times phases of the stride)
+ * by results. A task is a rectangle: it takes all tiles, a block of them at a time, through two
+ * steps,
  *   1. both sides' tiles are transformed: V[point][vector of terms][tile][lane] and
  *      D[point][panel][tile][2 lanes];
  *   2. panels of results x groups of V's vectors: per point the product V D over the tiles, then
  *      the small transform, added to what the blocks before gave.
- * A weight belongs to one task of every block, and blocks follow from the geometry alone: no sum
- * depends on the number of threads. In the end the weights are brought to OIHW.
+ * So V and D stay in the cache of the core that made them; that rectangles side by side transform
+ * the same tiles costs less than fetching them from another core. Blocks follow from the geometry
+ * alone, and rectangles from the threads too, but a weight's sum is the same in any rectangle. In
+ * the end the weights are brought to OIHW.
  *
- * Where the weights are few, tiles by far outweigh them, and moving V and D from the cache of the
- * core that made them to another's takes longer than the products. Then a task is a slice of the
- * blocks, does both steps alone, and has sums of its own, which are added in order of the slices.
+ * Where the weights are few, tiles by far outweigh them: then a task is a slice of the blocks, too,
+ * with sums of its own, which are added in order of the slices.
  */
 #include "conv_weight_sums.h"
 #include "conv_winograd.h"
 
 enum {
-    SIDE = 256,             /* terms or results of a quarter */
+    SIDE = 256,             /* terms or results of a rectangle */
     TILES_BYTES = 3 << 20,  /* of V and D */
     TILES_MOST = 192,       /* of a block */
     SLAB_BYTES = 128 << 10, /* pixels that a strip packs */
-    BLOCKS_OF_TASK = 4,     /* vectors of V of a task of step 2 */
+    GROUP = 4,              /* vectors of V that a panel of results meets in a row */
     SLICES = 8,             /* of the blocks, where each has its own sums */
     SLICE_SIDE = 128,       /* up to so many terms and results */
-    SLICE_BYTES = 5 << 18,  /* of V and D of a slice: private, so they should fit L2 */
+    SLICE_BYTES = 5 << 18,  /* of V and D of a slice */
 };
 
 typedef struct {
@@ -36,18 +38,16 @@ typedef struct {
     int64_t lanes, element;
     int64_t kernel[2];
     int64_t in_channels, out_channels; /* of a group */
-    int64_t in_first, out_first;       /* of the current quarter, within the group */
-    int64_t out_panels;                /* of the quarter */
-    int64_t in_quarter, out_quarter;   /* its channels */
     int64_t in_group, out_group;       /* where the group's channels begin in the images */
+    int64_t in_side, out_side;         /* channels of a rectangle, at most */
+    int64_t in_first, out_first;       /* of the current one, within the group */
+    int64_t in_size, out_size;         /* its channels */
     fc_strips strips;
     int64_t strips_of_block, first_strip, end_strip, first_tile, tiles;
-    int64_t task_blocks; /* vectors of V of a task of step 2 */
     fc_tiler input, grad_output;
     char *v, *d;
-    int64_t points;      /* bytes of both, at most */
     char* sums;          /* [vector of results][channel][tap][lane] of the group */
-    int64_t slices;      /* 0: the threads share blocks */
+    int64_t slices;      /* of the blocks */
     int64_t sums_stride; /* bytes, from one slice's sums to the next */
     int first_block;
     char* grad_weight; /* of the group */
@@ -59,7 +59,7 @@ static int64_t taps_of(const weight_job* job) {
 
 static int64_t vectors_of(const weight_job* job, int64_t panel) {
     const int64_t first = job->out_first + 2 * panel * job->lanes;
-    return first + job->lanes < job->out_first + job->out_quarter ? 2 : 1;
+    return first + job->lanes < job->out_first + job->out_size ? 2 : 1;
 }
 
 /* Step 1: index is a strip and a unit of channels of either side. */
@@ -115,10 +115,9 @@ static void store_sums(const weight_job* job, int64_t panel, int64_t first, int6
 /* Step 2: index is a panel of results and a group of V's vectors. */
 static void multiply_panel(const weight_job* job, int64_t index, char* products) {
     const fc_winograd_terms* terms = &job->input.terms;
-    const int64_t lanes = job->lanes;
-    const int64_t groups = fc_ceil_div(terms->blocks, job->task_blocks);
-    const int64_t panel = index / groups, first = index % groups * job->task_blocks;
-    const int64_t blocks = fc_min(job->task_blocks, terms->blocks - first);
+    const int64_t lanes = job->lanes, groups = fc_ceil_div(terms->blocks, GROUP);
+    const int64_t panel = index / groups, first = index % groups * GROUP;
+    const int64_t blocks = fc_min(GROUP, terms->blocks - first);
     const int64_t plane = blocks * terms->block * 2 * lanes + WINOGRAD_PAD;
     const int vectors = (int)vectors_of(job, panel);
     const int64_t start = 0;
@@ -143,34 +142,25 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
     store_sums(job, panel, first, blocks, plane, products);
 }
 
+static int64_t out_panels(const weight_job* job) {
+    return fc_ceil_div(job->out_size, 2 * job->lanes);
+}
+
 static int64_t transforms_of(const weight_job* job) {
     return (job->end_strip - job->first_strip) *
            (fc_tiler_units(&job->input.terms) + fc_tiler_units(&job->grad_output.terms));
 }
 
-static int64_t panels_of(const weight_job* job) {
-    return job->out_panels * fc_ceil_div(job->input.terms.blocks, job->task_blocks);
+static int64_t products_of(const weight_job* job) {
+    return out_panels(job) * fc_ceil_div(job->input.terms.blocks, GROUP);
 }
 
-static int64_t task_bytes(const weight_job* job) {
+/* Scratch of either step. */
+static int64_t step_bytes(const weight_job* job) {
     const int64_t slab = fc_max(fc_tiler_slab_bytes(&job->input, &job->strips),
                                 fc_tiler_slab_bytes(&job->grad_output, &job->strips));
-    const int64_t plane = BLOCKS_OF_TASK * job->lanes * 2 * job->lanes + WINOGRAD_PAD;
+    const int64_t plane = GROUP * job->lanes * 2 * job->lanes + WINOGRAD_PAD;
     return (int64_t)fc_align((size_t)fc_max(slab, WINOGRAD_POINTS * plane * job->element));
-}
-
-static fc_status transform_task(void* context, int64_t index) {
-    const weight_job* job = context;
-    char* slab = fc_workspace(FC_SLOT_TASK, (size_t)task_bytes(job));
-    if (slab) transform_strip(job, index, slab);
-    return slab ? FC_OK : FC_ERROR_MEMORY;
-}
-
-static fc_status multiply_task(void* context, int64_t index) {
-    const weight_job* job = context;
-    char* products = fc_workspace(FC_SLOT_TASK, (size_t)task_bytes(job));
-    if (products) multiply_panel(job, index, products);
-    return products ? FC_OK : FC_ERROR_MEMORY;
 }
 
 static fc_status store_weights(void* context, int64_t index) {
@@ -185,57 +175,92 @@ static fc_status store_weights(void* context, int64_t index) {
     return FC_OK;
 }
 
-/* Elements of V and D of a tile, for a whole quarter. */
+/* Elements of V and D of a tile. */
 static int64_t tile_elements(const weight_job* job) {
-    return WINOGRAD_POINTS * (job->input.terms.blocks * job->lanes + job->out_quarter);
+    return WINOGRAD_POINTS * (job->input.terms.blocks + 2 * out_panels(job)) * job->lanes;
 }
 
 static int64_t points_bytes(const weight_job* job) {
     const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
-    return (tiles * tile_elements(job) + 2 * WINOGRAD_PAD * WINOGRAD_POINTS) * job->element;
+    return (int64_t)fc_align(
+        (size_t)((tiles * tile_elements(job) + 2 * WINOGRAD_PAD * WINOGRAD_POINTS) * job->element));
 }
 
 static int64_t blocks_of(const weight_job* job) {
     return fc_ceil_div(job->strips.strips, job->strips_of_block);
 }
 
-/* The terms of `channels` channels of the group, the whole or a quarter: in the group's blocks. */
+/* The terms of `channels` channels of the group: in the group's blocks. */
 static void set_terms(fc_winograd_terms* terms, int64_t channels) {
     terms->channels = channels;
     if (!terms->folded) terms->blocks = fc_ceil_div(channels, terms->run) * terms->phases;
 }
 
-static int64_t quarter(int64_t channels, int64_t multiple, int64_t most) {
+static void set_rectangle(weight_job* job, int64_t in_first, int64_t out_first) {
+    job->in_first = in_first;
+    job->out_first = out_first;
+    job->in_size = fc_min(job->in_side, job->in_channels - in_first);
+    job->out_size = fc_min(job->out_side, job->out_channels - out_first);
+    set_terms(&job->input.terms, job->in_size);
+    set_terms(&job->grad_output.terms, job->out_size);
+}
+
+/* `channels` cut into even shares of at most `most`, multiples of `multiple`. */
+static int64_t share(int64_t channels, int64_t multiple, int64_t most) {
     const int64_t units = fc_ceil_div(channels, multiple);
     return fc_ceil_div(units, fc_ceil_div(units * multiple, fc_max(multiple, most))) * multiple;
 }
 
-/* Quarters begin at whole blocks and panels, so that each vector of either side has one owner. */
-static void plan_quarters(weight_job* job, const fc_conv2d* conv) {
+/* Rectangles begin at whole blocks and panels, so that each vector of either side has one owner. */
+static void plan_sides(weight_job* job, const fc_conv2d* conv) {
     static const int64_t one[2] = {1, 1};
     fc_winograd_terms* terms = &job->input.terms;
     *terms = fc_winograd_terms_of(job->in_channels, job->lanes, conv->stride);
-    job->in_quarter = terms->folded ? job->in_channels
-                                    : quarter(job->in_channels, terms->run, SIDE / terms->phases);
-    set_terms(terms, job->in_quarter);
-    job->out_quarter = quarter(job->out_channels, 2 * job->lanes, SIDE);
-    job->grad_output.terms = fc_winograd_terms_of(job->out_quarter, job->lanes, one);
+    job->in_side = terms->folded ? job->in_channels
+                                 : share(job->in_channels, terms->run, SIDE / terms->phases);
+    job->out_side = share(job->out_channels, 2 * job->lanes, SIDE);
+    job->grad_output.terms = fc_winograd_terms_of(job->out_side, job->lanes, one);
+    set_rectangle(job, 0, 0);
 }
 
-static void plan_blocks(weight_job* job, int64_t batch, const int64_t size[2]) {
+static void plan_blocks(weight_job* job) {
     const int64_t of_tile = tile_elements(job) * job->element;
     const int is_sliced =
-        job->input.terms.blocks * job->lanes <= SLICE_SIDE && job->out_quarter <= SLICE_SIDE;
+        job->input.terms.blocks * job->lanes <= SLICE_SIDE && job->out_side <= SLICE_SIDE;
     const int64_t bytes = is_sliced ? SLICE_BYTES : TILES_BYTES;
     const int64_t most = fc_max(1, fc_min(TILES_MOST, bytes / of_tile));
     const int64_t pixel = fc_max(job->input.terms.pixel, job->lanes) * job->element;
     const int64_t tile = job->shape->tile;
     const int64_t slab = fc_min(SLAB_BYTES, most * tile * tile * pixel);
-    job->strips = fc_strips_of(job->shape, batch, size, slab, pixel);
+    job->strips = fc_strips_of(job->shape, &job->input.mosaic, slab, pixel);
     const int64_t strips = fc_max(1, most / (job->strips.rows * job->strips.columns));
     job->strips_of_block = fc_ceil_div(job->strips.strips, fc_ceil_div(job->strips.strips, strips));
-    if (is_sliced) job->slices = fc_min(SLICES, blocks_of(job));
-    job->points = points_bytes(job);
+    job->slices = is_sliced ? fc_min(SLICES, blocks_of(job)) : 1;
+}
+
+static int64_t rectangles_of(const weight_job* job) {
+    return fc_ceil_div(job->in_channels, job->in_side) *
+           fc_ceil_div(job->out_channels, job->out_side);
+}
+
+/* Smaller rectangles until the threads share them evenly. The longer side is cut: the shorter is
+ * the one that is transformed again. */
+static void share_among_threads(weight_job* job, int64_t threads) {
+    for (int64_t cuts = 2; cuts <= 2 * threads; cuts++) {
+        const int64_t tasks = rectangles_of(job) * job->slices;
+        if (tasks % threads == 0 || tasks >= 4 * threads) return;
+        const fc_winograd_terms* terms = &job->input.terms;
+        if (!terms->folded && terms->blocks * job->lanes > job->out_side)
+            job->in_side = share(job->in_channels, terms->run, fc_ceil_div(job->in_side, 2));
+        else
+            job->out_side = share(job->out_channels, 2 * job->lanes, fc_ceil_div(job->out_side, 2));
+        set_rectangle(job, 0, 0);
+    }
+}
+
+static double work_of(const weight_job* job) {
+    return (double)fc_mosaic_tiles(&job->input.mosaic, job->shape) * WINOGRAD_POINTS *
+           (double)(job->in_channels * job->input.terms.phases) * (double)job->out_channels;
 }
 
 static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv, fc_dtype dtype) {
@@ -259,8 +284,10 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
     job.input.tile = job.lanes;
     job.grad_output.transform = job.kernels->winograd_grad_output[shape->member];
     job.grad_output.tile = 2 * job.lanes;
-    plan_quarters(&job, conv);
-    plan_blocks(&job, conv->batch, conv->out_size);
+    plan_sides(&job, conv);
+    job.input.mosaic = job.grad_output.mosaic = fc_mosaic_of(conv, shape, 0);
+    plan_blocks(&job);
+    share_among_threads(&job, fc_threads_for(work_of(&job)));
     job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * taps_of(&job) *
                       job.lanes * job.element;
     return job;
@@ -273,73 +300,35 @@ static void start_block(weight_job* job, int64_t block) {
     job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
     job->input.block = job->tiles * job->lanes;
     job->input.plane = job->input.terms.blocks * job->input.block + WINOGRAD_PAD;
-    job->grad_output.plane = job->out_panels * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
+    job->grad_output.plane = out_panels(job) * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
     job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
 }
 
-/* A slice of the blocks, both steps, into sums of its own. */
-static fc_status run_slice(void* context, int64_t slice) {
+/* index is a slice of the blocks and a rectangle. */
+static fc_status run_rectangle(void* context, int64_t index) {
     weight_job job = *(const weight_job*)context;
-    const int64_t points = (int64_t)fc_align((size_t)job.points), blocks = blocks_of(&job);
-    char* memory = fc_workspace(FC_SLOT_TASK, (size_t)(points + task_bytes(&job)));
+    const int64_t slice = index % job.slices, rectangle = index / job.slices;
+    const int64_t across = fc_ceil_div(job.in_channels, job.in_side);
+    const int64_t points = points_bytes(&job), blocks = blocks_of(&job);
+    char* memory = fc_workspace(FC_SLOT_TASK, (size_t)(points + step_bytes(&job)));
     if (!memory) return FC_ERROR_MEMORY;
+    char* scratch = memory + points;
     job.v = memory;
     job.sums += slice * job.sums_stride;
+    set_rectangle(&job, rectangle % across * job.in_side, rectangle / across * job.out_side);
     const int64_t first = slice * blocks / job.slices, end = (slice + 1) * blocks / job.slices;
     for (int64_t block = first; block < end; block++) {
         start_block(&job, block);
         job.first_block = block == first;
-        for (int64_t i = 0; i < transforms_of(&job); i++) transform_strip(&job, i, memory + points);
-        for (int64_t i = 0; i < panels_of(&job); i++) multiply_panel(&job, i, memory + points);
+        for (int64_t i = 0; i < transforms_of(&job); i++) transform_strip(&job, i, scratch);
+        for (int64_t i = 0; i < products_of(&job); i++) multiply_panel(&job, i, scratch);
     }
     return FC_OK;
 }
 
-static fc_status run_block(weight_job* job, int64_t block) {
-    start_block(job, block);
-    job->first_block = block == 0;
-    const double points = (double)(job->tiles * job->lanes) * WINOGRAD_POINTS;
-    const int64_t in_blocks = job->input.terms.blocks;
-    const int64_t both = in_blocks + job->grad_output.terms.blocks;
-    const fc_status status = fc_parallel_for(
-        transforms_of(job), points * (double)both * WINOGRAD_MOVE, transform_task, job);
-    if (status != FC_OK) return status;
-    return fc_parallel_for(panels_of(job), points * (double)in_blocks * (double)job->out_quarter,
-                           multiply_task, job);
-}
-
-static fc_status run_quarter(weight_job* job) {
-    set_terms(&job->input.terms, job->in_quarter);
-    set_terms(&job->grad_output.terms, job->out_quarter);
-    job->out_panels = fc_ceil_div(job->out_quarter, 2 * job->lanes);
-    job->task_blocks = BLOCKS_OF_TASK;
-    if (job->slices)
-        return fc_parallel_for(
-            job->slices,
-            (double)(job->strips.of_image * job->input.image.batch) * WINOGRAD_POINTS *
-                (double)(job->input.terms.blocks * job->lanes) * (double)job->out_quarter,
-            run_slice, job);
-    while (job->task_blocks > 1 && panels_of(job) < 2 * fc_get_num_threads()) job->task_blocks /= 2;
-    fc_status status = FC_OK;
-    for (int64_t i = 0; i < blocks_of(job) && status == FC_OK; i++) status = run_block(job, i);
-    return status;
-}
-
-static int64_t sums_bytes(const weight_job* job) {
-    return job->sums_stride * fc_max(1, job->slices);
-}
-
 static fc_status run_group(weight_job job) {
-    const int64_t in_quarter = job.in_quarter, out_quarter = job.out_quarter;
-    fc_status status = FC_OK;
-    for (int64_t k = 0; k < job.out_channels && status == FC_OK; k += out_quarter)
-        for (int64_t c = 0; c < job.in_channels && status == FC_OK; c += in_quarter) {
-            job.out_first = k;
-            job.in_first = c;
-            job.out_quarter = fc_min(out_quarter, job.out_channels - k);
-            job.in_quarter = fc_min(in_quarter, job.in_channels - c);
-            status = run_quarter(&job);
-        }
+    fc_status status =
+        fc_parallel_for(rectangles_of(&job) * job.slices, work_of(&job), run_rectangle, &job);
     int infinite;
     if (status == FC_OK && job.slices > 1)
         status = fc_sum_runs(job.dtype, job.sums_stride / job.element, job.slices, job.sums,
@@ -356,9 +345,8 @@ fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, 
     weight_job job = plan_job(shape, conv, dtype);
     job.input.image.data = (char*)input;
     job.grad_output.image.data = (char*)grad_output;
-    if (!job.slices) job.v = fc_workspace(FC_SLOT_SHARED, (size_t)job.points);
-    job.sums = fc_workspace(FC_SLOT_WEIGHTS, (size_t)sums_bytes(&job));
-    fc_status status = (job.slices || job.v) && job.sums ? FC_OK : FC_ERROR_MEMORY;
+    job.sums = fc_workspace(FC_SLOT_WEIGHTS, (size_t)(job.slices * job.sums_stride));
+    fc_status status = job.sums ? FC_OK : FC_ERROR_MEMORY;
     const int64_t filters = job.in_channels * job.out_channels * taps_of(&job);
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         job.in_group = group * job.in_channels;
@@ -374,5 +362,5 @@ int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype)
     const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
     if (!shape) return 0;
     const weight_job job = plan_job(shape, conv, dtype);
-    return task_bytes(&job) + job.points;
+    return step_bytes(&job) + points_bytes(&job);
 }

@@ -66,14 +66,14 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
     w.lanes = w.kernels->lanes;
     w.terms = fc_winograd_terms_of(gradient ? out : in, w.lanes, gradient ? one : conv->stride);
     for (int axis = 0; axis < 2; axis++) {
-        const int64_t pad = conv->padding[axis], stride = conv->stride[axis];
-        w.stride[axis] = gradient ? stride : 1;
-        w.padding[axis] = gradient ? shape->reach - pad / stride : pad;
-        w.first[axis] = gradient ? pad / stride * stride - pad : 0;
-        w.read[axis] = (conv->out_size[axis] - 1) * stride + conv->kernel_size[axis] - pad;
-        w.size[axis] = gradient ? fc_ceil_div(conv->in_size[axis] - w.first[axis], stride)
-                                : conv->out_size[axis];
+        const fc_winograd_axis a = fc_winograd_axis_of(conv, shape, gradient, axis);
+        w.stride[axis] = gradient ? conv->stride[axis] : 1;
+        w.padding[axis] = a.padding;
+        w.first[axis] = a.first;
+        w.read[axis] = (conv->out_size[axis] - 1) * conv->stride[axis] + conv->kernel_size[axis] -
+                       conv->padding[axis];
     }
+    w.mosaic = fc_mosaic_of(conv, shape, gradient);
     w.phases = w.stride[0] * w.stride[1];
     w.source = w.target =
         fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size, conv->in_layout);
@@ -81,11 +81,6 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
         fc_image_of(dtype, NULL, conv->batch, conv->out_channels, conv->out_size, conv->out_layout);
     *(gradient ? &w.source : &w.target) = outputs;
     return w;
-}
-
-int64_t fc_winograd_tiles(const fc_winograd* w) {
-    const int64_t tile = w->shape->tile;
-    return w->target.batch * fc_ceil_div(w->size[0], tile) * fc_ceil_div(w->size[1], tile);
 }
 
 int64_t fc_winograd_block_panels(const fc_winograd* w) {

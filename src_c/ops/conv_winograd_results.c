@@ -1,5 +1,6 @@
 /* Results of Winograd convolutions: from the sums of products to pixels of the target. */
 #include "conv_winograd.h"
+#include <math.h>
 #include <string.h>
 
 int64_t fc_winograd_unit_vectors(const fc_winograd* w) {
@@ -45,12 +46,14 @@ static void clear_unread(const fc_winograd* w, const fc_block* block, char* slab
 void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
                              int64_t panel, int64_t unit) {
     const int64_t vector = w->lanes * w->element, tile = w->shape->tile;
-    fc_block block = {.image = strip->image,
+    fc_block block = {.image = strip->mosaic,
                       .row = strip->row * tile * w->stride[0] + w->first[0],
                       .column = strip->column * tile * w->stride[1] + w->first[1],
                       .pitch = strip->columns * tile * w->stride[1]};
-    const int64_t end[2] = {fc_min(block.row + strip->rows * tile * w->stride[0], w->target.height),
-                            fc_min(block.column + block.pitch, w->target.width)};
+    int64_t end[2] = {w->target.height, w->target.width};
+    if (w->phases == 1) end[0] = w->mosaic.size[0], end[1] = w->mosaic.size[1];
+    end[0] = fc_min(block.row + strip->rows * tile * w->stride[0], end[0]);
+    end[1] = fc_min(block.column + block.pitch, end[1]);
     if (w->phases == 1) block.pitch = end[1] - block.column;
     for (int64_t i = 0; i < w->phases; i++) {
         const int64_t number = unit * fc_winograd_unit_vectors(w) + i;
@@ -71,5 +74,8 @@ void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, co
     block.columns = end[1] - block.column;
     char* slab = s->slab + (above * block.pitch + left) * vector;
     if (w->phases > 1) clear_unread(w, &block, slab);
-    fc_unpack_block(&w->target, &block, bias, w->relu, slab);
+    if (fc_mosaic_is_joined(&w->mosaic) &&
+        !isfinite(w->kernels->sum_run(block.rows * block.pitch * w->lanes, slab)))
+        atomic_store_explicit(s->leak, 1, memory_order_relaxed);
+    fc_mosaic_unpack(&w->mosaic, &w->target, &block, bias, w->relu, slab, s->run);
 }

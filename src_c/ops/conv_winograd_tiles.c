@@ -1,28 +1,29 @@
 /* Tiles of Winograd convolutions: strips, and the way from an image to transformed tiles. */
 #include "conv_winograd.h"
 
-fc_strips fc_strips_of(const fc_winograd_shape* shape, int64_t batch, const int64_t size[2],
-                       int64_t bytes, int64_t pixel_bytes) {
+fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t bytes,
+                       int64_t pixel_bytes) {
     const int64_t tile = shape->tile, reach = shape->reach;
-    fc_strips s = {.shape = shape,
-                   .tiles = {fc_ceil_div(size[0], tile), fc_ceil_div(size[1], tile)}};
+    fc_strips s = {
+        .shape = shape,
+        .tiles = {fc_ceil_div(mosaic->size[0], tile), fc_ceil_div(mosaic->size[1], tile)}};
     const int64_t pixels = bytes / pixel_bytes;
     int64_t columns = fc_max(1, (pixels / (tile + reach) - reach) / tile);
-    s.per_image[1] = fc_ceil_div(s.tiles[1], columns);
-    s.columns = fc_ceil_div(s.tiles[1], s.per_image[1]);
+    s.per_mosaic[1] = fc_ceil_div(s.tiles[1], columns);
+    s.columns = fc_ceil_div(s.tiles[1], s.per_mosaic[1]);
     const int64_t width = s.columns * tile + reach;
     int64_t rows = fc_max(1, (pixels / width - reach) / tile);
-    s.per_image[0] = fc_ceil_div(s.tiles[0], rows);
-    s.rows = fc_ceil_div(s.tiles[0], s.per_image[0]);
-    s.strips = batch * s.per_image[0] * s.per_image[1];
-    s.of_image = s.tiles[0] * s.tiles[1];
+    s.per_mosaic[0] = fc_ceil_div(s.tiles[0], rows);
+    s.rows = fc_ceil_div(s.tiles[0], s.per_mosaic[0]);
+    s.strips = mosaic->count * s.per_mosaic[0] * s.per_mosaic[1];
+    s.of_mosaic = s.tiles[0] * s.tiles[1];
     return s;
 }
 
 fc_strip fc_strip_at(const fc_strips* s, int64_t index) {
-    const int64_t across = index % s->per_image[1];
-    const int64_t down = index / s->per_image[1] % s->per_image[0];
-    fc_strip strip = {.image = index / (s->per_image[0] * s->per_image[1]),
+    const int64_t across = index % s->per_mosaic[1];
+    const int64_t down = index / s->per_mosaic[1] % s->per_mosaic[0];
+    fc_strip strip = {.mosaic = index / (s->per_mosaic[0] * s->per_mosaic[1]),
                       .row = down * s->rows,
                       .column = across * s->columns,
                       .tile = s->shape->tile};
@@ -33,7 +34,7 @@ fc_strip fc_strip_at(const fc_strips* s, int64_t index) {
 
 int64_t fc_tiles_before(const fc_strips* s, int64_t index) {
     const fc_strip strip = fc_strip_at(s, index);
-    return strip.image * s->of_image + fc_min(strip.row, s->tiles[0]) * s->tiles[1] +
+    return strip.mosaic * s->of_mosaic + fc_min(strip.row, s->tiles[0]) * s->tiles[1] +
            strip.rows * fc_min(strip.column, s->tiles[1]);
 }
 
@@ -84,7 +85,7 @@ void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel
     const int64_t columns = strip->columns * tile + tiler->reach;
     const int64_t down = terms->stride[0], across = terms->stride[1];
     const int64_t first = unit * terms->run;
-    const fc_block block = {.image = strip->image,
+    const fc_block block = {.image = strip->mosaic,
                             .channel = channel + first,
                             .channels = fc_min(terms->run, terms->channels - first),
                             .row = strip->row * tile * down - tiler->padding[0],
@@ -97,7 +98,7 @@ void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel
         fold_pixels(tiler, &block, slab,
                     slab + slab_elements(tiler, tile, strip->rows, strip->columns) * element);
     else
-        fc_pack_block(image, &block, slab);
+        fc_mosaic_pack(&tiler->mosaic, image, &block, slab);
     /* from one pixel of a phase to the next, down and across; and from a vector of terms to the
      * next: another part of the pixel, or another of the pixels that share it */
     const int64_t pixel = terms->folded ? terms->pixel : across * lanes;

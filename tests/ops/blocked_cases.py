@@ -27,6 +27,7 @@ MORE = {
     "several chunks of channels and taps": Case((1, 300, 16, 33), (35, 300, 3, 1)),
     "groups of whole blocks": Case((2, 64, 9, 9), (96, 32, 3, 3), 1, 1, 1, 2),
     "groups of whole blocks, 1x1": Case((2, 64, 9, 9), (96, 32, 1, 1), groups=2),
+    "groups of whole blocks, mosaic": Case((5, 64, 6, 5), (96, 32, 3, 3), 1, 1, 1, 2),
     "few pixels, much weight": Case((2, 160, 7, 7), (288, 160, 3, 3), padding=1),
 }
 ALL = {**CASES, **MORE}

@@ -105,6 +105,12 @@ CASES = {
     "phases, folded unevenly": Case((2, 10, 17, 23), (20, 5, 7, 7), 2, 3, groups=2),
     "phases of unlike strides": Case((1, 20, 15, 22), (17, 20, 9, 3), (3, 1), (2, 1)),
     "phases that nothing reads": Case((1, 3, 15, 16), (5, 3, 5, 6), (3, 4)),
+    "mosaic": Case((5, 20, 5, 5), (18, 20, 3, 3), padding=1),
+    "mosaic, a row of images": Case((3, 17, 13, 6), (17, 17, 3, 3), padding=((2, 0), (1, 1))),
+    "mosaic, one place empty": Case((7, 6, 9, 5), (20, 6, 3, 3)),
+    "mosaic, padding beyond kernel": Case((4, 5, 3, 4), (5, 5, 3, 3), padding=4),
+    "mosaic of two taps": Case((6, 7, 5, 8), (9, 7, 2, 2), padding=((0, 1), (1, 1))),
+    "mosaic, by groups": Case((6, 34, 6, 5), (36, 17, 3, 3), padding=1, groups=2),
     "five, padding beyond kernel": Case((2, 3, 4, 5), (5, 3, 5, 5), padding=6),
 }
 

@@ -5,7 +5,13 @@ Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with
 chunks of up to 64 (src_c/ops/conv_winograd.c). A kernel with a stride is r x r = ceil(kernel /
 stride) taps for each phase of the stride, and phases count as channels: 11x11 with stride 4 on 3
 channels is 3x3 on 48. An infinity or a NaN in the input spreads over the outputs of the tiles that
-read it.
+read it, but never to another image.
+
+With stride 1, small images of a batch lie side by side where that saves tiles
+(src_c/ops/conv_winograd_mosaic.c), so a tile may read two. Then the last bits of an image's results
+depend on its place in the batch, and the error near its edges is relative to its neighbours'
+numbers too: images that differ by powers of ten in one batch are better served by another
+algorithm. Where a result is not finite, the images are computed again, each apart.
 
 On normally distributed data the largest float32 error of tens of thousands of results is below
 4e-7 * sum |x| |w| where `averages` says so; at an image's corners, which meet 4 of 9 taps, one of a
@@ -19,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.blocked import winograd as core
+from fastconv._core.blocked import winograd_tiles
 from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
@@ -87,20 +94,6 @@ def _taps(geometry: Conv2dGeometry) -> int:
     return down if down == across else 0
 
 
-def _tiles(geometry: Conv2dGeometry, which: str) -> int:
-    """Tiles of the results; a gradient of the input has those of one phase of the stride."""
-    g, result = geometry, geometry.batch
-    tile = TILE[_taps(g)]
-    inputs, outputs = (g.in_height, g.in_width), (g.out_height, g.out_width)
-    for axis in range(2):
-        stride, pad = g.stride[axis], g.padding[axis][0]
-        size = outputs[axis]
-        if which == "grad_input":
-            size = -(-(inputs[axis] + pad - pad // stride * stride) // stride)
-        result *= -(-size // tile)
-    return result
-
-
 def _edge_taps(geometry: Conv2dGeometry, which: str) -> int:
     """Taps that the results with the fewest meet."""
     g, result = geometry, 1
@@ -124,7 +117,7 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     if taps not in TILE:
         return False
     if which == "grad_weight":
-        return _tiles(g, which) >= FEWEST_TILES[taps]
+        return winograd_tiles(g.core, which) >= FEWEST_TILES[taps]
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
     if tuple(g.stride) == (1, 1) and channels < FEWEST_CHANNELS:
         return False
@@ -167,7 +160,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     else:
         terms, vectors = _terms(inputs, phases, lanes)
         results = -(-outputs // lanes)
-    tiles = _tiles(g, which) * g.groups * POINTS
+    tiles = winograd_tiles(g.core, which) * g.groups * POINTS
     return [
         float(tiles * terms * results * lanes),
         float(tiles * (vectors + results) * lanes),

@@ -288,7 +288,8 @@ from conv_cases import CASES
 from oracle import forward, gradients
 from fastconv.ops.geometry import conv2d_geometry
 for name in ('tiles cut short', 'tiles of five cut short', 'groups of tiles of five',
-             'tiles of four taps', 'phases of channels', 'phases, folded', 'phases, folded unevenly'):
+             'tiles of four taps', 'phases of channels', 'phases, folded', 'phases, folded unevenly',
+             *(name for name in CASES if name.startswith('mosaic'))):
     case = CASES[name]
     for dtype in np.float32, np.float64:
         x, w, b = case.arrays(dtype)

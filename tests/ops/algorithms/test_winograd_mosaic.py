@@ -1,0 +1,191 @@
+"""Winograd on the small images of a batch, side by side: which, how they agree, what they share."""
+
+import numpy as np
+import pytest
+from conv_cases import CASES as TABLE
+from conv_cases import Case
+from conv_checks import assert_packed_weights_convolve_alike, normal
+from helpers import assert_threads_agree, guarded
+from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
+
+import fastconv as fc
+from fastconv._core.blocked import winograd as core
+from fastconv._core.blocked import winograd_tiles
+from fastconv.ops.algorithms import winograd
+
+PASSES = ("forward", "grad_input", "grad_weight")
+BATCHES = (1, 2, 3, 5, 17)
+SIZES = [(13, 13), (14, 14), (5, 5), (6, 17)]
+
+CASES = {
+    "shared blocks": Case((17, 150, 13, 13), (96, 150, 3, 3), padding=1),
+    "weights transformed on the way": Case((9, 300, 6, 10), (330, 300, 3, 3), padding=1),
+    "a tall column of images": Case((40, 70, 5, 5), (40, 70, 3, 3), padding=1),
+    "wide images in strips": Case((4, 40, 5, 601), (33, 40, 3, 3), padding=1),
+    "groups": Case((11, 64, 9, 5), (66, 32, 3, 3), padding=((0, 2), (2, 1)), groups=2),
+    "two taps": Case((6, 40, 11, 7), (40, 40, 2, 2), padding=((0, 1), (1, 0))),
+}
+
+
+def small(batch, size, channels=8, filters=8, **options):
+    """A 3x3 convolution that keeps the images' size."""
+    shape = (batch, channels, *size), (filters, channels, 3, 3)
+    return Case(*shape, **{"padding": 1, **options})
+
+
+def plain_tiles(case, which):
+    """Tiles of 4x4 of each image by itself."""
+    g = case.geometry()
+    height, width = (
+        (g.in_height, g.in_width) if which == "grad_input" else (g.out_height, g.out_width)
+    )
+    return g.batch * -(-height // 4) * -(-width // 4)
+
+
+@pytest.mark.parametrize(("batch", "size", "tiles"), [(16, 13, 196), (4, 5, 9), (16, 14, 225)])
+def test_small_images_share_tiles(batch, size, tiles):
+    case = small(batch, (size, size))
+    for which in PASSES:
+        assert winograd_tiles(case.geometry().core, which) == tiles < plain_tiles(case, which)
+
+
+@pytest.mark.parametrize("size", [7, 8, 27, 28, 56])
+@pytest.mark.parametrize("batch", [1, 16])
+def test_images_that_gain_nothing_stay_apart(batch, size):
+    case = small(batch, (size, size))
+    for which in PASSES:
+        assert winograd_tiles(case.geometry().core, which) == plain_tiles(case, which)
+
+
+def test_tiles_never_rise_nor_follow_the_threads():
+    for batch in BATCHES:
+        for size in range(3, 30):
+            case = small(batch, (size, size + batch % 3))
+            for which in PASSES:
+                counts = set()
+                for threads in (1, 2, 8):
+                    with fc.num_threads(threads):
+                        counts.add(winograd_tiles(case.geometry().core, which))
+                (tiles,) = counts
+                assert 0 < tiles <= plain_tiles(case, which)
+
+
+def test_cost_features_count_shared_tiles():
+    sixteen, one = (small(n, (13, 13), 64, 64).geometry() for n in (16, 1))
+    for which in PASSES:
+        many, few = (winograd.features(g, np.dtype(np.float32), which) for g in (sixteen, one))
+        assert many[0] / few[0] == many[1] / few[1] == 196 / 16
+        assert many[2] == few[2]
+
+
+@pytest.mark.parametrize("name", [n for n in TABLE if n.startswith("mosaic")])
+def test_the_table_has_mosaics(name):
+    g = TABLE[name].geometry()
+    apart = Case((1, *TABLE[name].input[1:]), TABLE[name].weight, **TABLE[name].options).geometry()
+    assert any(
+        winograd_tiles(g.core, which) < g.batch * winograd_tiles(apart.core, which)
+        for which in PASSES
+    )
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_odd_batches(batch, size, dtype, layout):
+    """Bias, ReLU and all gradients against the oracle."""
+    case = small(batch, size, 20, 18)
+    x, w, b = case.arrays(dtype)
+    g = case.geometry()
+    y = oracle_forward(g, x, w, b)
+    grad = np.random.default_rng(1).integers(-4, 5, y.shape).astype(dtype)
+    expected = np.maximum(y, 0), *oracle_gradients(g, x, w, grad)[:2]
+    if layout == "NHWC":
+        x, grad = (np.ascontiguousarray(a.transpose(0, 2, 3, 1)) for a in (x, grad))
+    how = {"algorithm": "winograd", "layout": layout, **case.options}
+    mine = [fc.conv2d(x, w, b, activation="relu", **how)]
+    mine += fc.conv2d_backward(grad, x, w, **how)[:2]
+    if layout == "NHWC":
+        mine[:2] = (a.transpose(0, 3, 1, 2) for a in mine[:2])
+    for a, e in zip(mine, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=0, atol=64 * np.finfo(dtype).eps * np.abs(e).max())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_bits_for_any_number_of_threads(name):
+    case = CASES[name]
+    x, w, b = case.arrays(np.float32)
+    g = case.geometry()
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(np.float32)
+    how = {"algorithm": "winograd", **case.options}
+    run = lambda: (fc.conv2d(x, w, b, **how), *fc.conv2d_backward(grad, x, w, **how))  # noqa: E731
+    assert_threads_agree(run)
+    expected = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)
+    for mine, theirs in zip(run(), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_packed_weights_give_the_same_bits(name, dtype):
+    assert_packed_weights_convolve_alike(core, CASES[name], dtype)
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("name", CASES)
+def test_mosaics_stay_inside(name, side):
+    case = CASES[name]
+    x, w, b = case.arrays(np.float32)
+    g = case.geometry()
+    y = np.empty(g.output_shape, np.float32)
+    core.forward(g.core, x, w, b, True, y)
+    guards = [guarded(array, side) for array in (x, w, b, y)]
+    core.forward(g.core, *guards[:3], True, guards[3])
+    np.testing.assert_array_equal(guards[3], y)
+    core.grad_input(g.core, guards[3], guards[1], guards[0])
+    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_scratch_is_bounded(name, dtype):
+    assert 0 < winograd.workspace(CASES[name].geometry(), np.dtype(dtype)) <= 4 << 20
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("which", ["forward", "grad_input"])
+def test_what_is_not_finite_stays_in_its_image(which, value, threads):
+    """Next to a neighbour's edge; 3e38 is finite, but overflows within the transforms."""
+    case = small(5, (13, 13), 20, 20)
+    assert winograd_tiles(case.geometry().core, which) < plain_tiles(case, which)
+    source, w = normal(case, np.float32, 4)
+    source[1, :, -1, 3] = source[3, :, 0, 12] = value
+    source[2, :, 6, 0] = -value
+
+    def run(images):
+        g = Case(images.shape, w.shape, padding=1).geometry()
+        result = np.empty_like(images)
+        if which == "forward":
+            core.forward(g.core, images, w, None, False, result)
+        else:
+            core.grad_input(g.core, images, w, result)
+        return result
+
+    with fc.num_threads(threads):
+        joined, apart = run(source), np.concatenate([run(image[None]) for image in source])
+    assert joined.tobytes() == apart.tobytes()
+    finite = np.isfinite(joined).all((1, 2, 3))
+    np.testing.assert_array_equal(finite, [True, False, False, False, True])
+
+
+def test_results_do_not_depend_on_other_images_beyond_rounding():
+    case = small(16, (14, 14), 64, 64)
+    x, w = normal(case, np.float32, 5)
+    joined = fc.conv2d(x, w, padding=1, algorithm="winograd")
+    apart = np.concatenate(
+        [fc.conv2d(image[None], w, padding=1, algorithm="winograd") for image in x]
+    )
+    scale = fc.conv2d(abs(x), abs(w), padding=1, algorithm="direct")
+    assert 0 < (np.abs(joined - apart) / scale).max() < 2 * winograd.LARGEST_ERROR
