@@ -6,10 +6,10 @@
  * packs the pixels of its block, a run of each channel's plane, so that the products of all its
  * results read them from the near cache.
  *
- * What takes time beside the products is memory. Lines of the output are asked for when a call
- * begins that will store to them at its end. Where results are few, so that packing weighs much,
- * the first rows of results read pixels where they lie and leave them packed for the others; and
- * all together fetch the next block's into L2, a few lines a call. */
+ * What takes time beside the products is memory. With wide vectors, lines of the output are asked
+ * for when a call begins that will store to them at its end. Where results are few, so that packing
+ * weighs much, the first rows of results read pixels where they lie and leave them packed for the
+ * others; and all together fetch the next block's into L2, a few lines a call. */
 #include "conv_implicit_gemm.h"
 #include <string.h>
 
@@ -33,6 +33,7 @@ typedef struct {
     int64_t tiles, parts; /* of results: a call's; shares of a task */
     int64_t chunks;       /* of depth */
     int64_t places;
+    int is_wide; /* pairs of vectors meet no line twice */
     int packs_on_the_way;
     double work;
     size_t block_bytes, sums_bytes;
@@ -90,8 +91,8 @@ static void make_plan(pointwise_job* job) {
     const int64_t depth = p->reduced * p->element;
     job->area = conv->in_size[0] * conv->in_size[1];
     job->pixels = block_pixels(job, FEW_PIXELS);
-    /* narrower pairs would meet each line several times */
-    job->packs_on_the_way = pair * p->element >= 2 * LINE && p->results <= FEW_RESULTS &&
+    job->is_wide = pair * p->element >= 2 * LINE;
+    job->packs_on_the_way = job->is_wide && p->results <= FEW_RESULTS &&
                             depth * (p->results + 2 * job->pixels) <= FEW_BYTES;
     if (!job->packs_on_the_way) job->pixels = block_pixels(job, MOST_PIXELS);
     job->blocks = fc_ceil_div(job->area, job->pixels);
@@ -206,7 +207,7 @@ static void multiply_tile(const pointwise_job* job, pixel_block* b, const result
         const int is_direct = is_whole && !t->bias && !job->relu;
         panel.c_row = is_direct ? job->area : pair;
         fetch_ahead(job, b, &panel);
-        claim(job, t->rows, finish.columns * e, target);
+        if (job->is_wide) claim(job, t->rows, finish.columns * e, target);
         multiply_pair(job, b, t, pixel, &panel, is_direct ? target : b->sums);
         if (!is_direct) p->kernels->gemm_finish(&finish, b->sums, NULL, target);
     }

@@ -30,6 +30,7 @@ CASES = {
     "lanes are pixels": Case((2, 40, 16, 18), (33, 40, 1, 1)),
     "lanes are pixels, few results": Case((2, 600, 13, 16), (20, 600, 1, 1)),
     "lanes are pixels, half a pair last": Case((3, 130, 12, 20), (100, 130, 1, 1)),
+    "lanes are pixels, two chunks packed on the way": Case((3, 600, 5, 16), (20, 600, 1, 1)),
     "lanes are pixels, all packed first": Case((2, 21, 21, 23), (200, 21, 1, 1)),
     "lanes are pixels, by groups": Case((3, 36, 12, 12), (60, 18, 1, 1), groups=2),
     "sums are rows of the weight": Case((5, 32, 7, 7), (600, 32, 1, 1)),
