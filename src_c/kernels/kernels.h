@@ -85,7 +85,8 @@ typedef struct {
     int64_t b_depth, b_vector;
     int64_t c_row, c_vector;
     int accumulate; /* add to c */
-    /* By rows: lines to be fetched into L2, two adjacent ones every other step; NULL: none. */
+    /* By rows, where there is gemm_copying: lines to be fetched into L2, two adjacent ones every
+     * other step; NULL: none. */
     const void* ahead;
     int64_t ahead_step; /* in bytes */
     void* b_copy;       /* gemm_copying: where the vectors of b go too, side by side */
@@ -249,7 +250,8 @@ typedef struct {
 
     void (*conv_window)(const fc_window* window, const void* slab, void* rows);
 
-    fc_gemm_kernel gemm_by_rows, gemm_by_columns, gemm_copying;
+    fc_gemm_kernel gemm_by_rows, gemm_by_columns;
+    fc_gemm_kernel gemm_copying; /* NULL where a pair of vectors is no wider than a line */
     void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,
                            void* packed);
     /* addend: laid out like the result, or the result itself, or NULL */

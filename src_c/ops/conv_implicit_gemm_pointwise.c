@@ -91,7 +91,7 @@ static void make_plan(pointwise_job* job) {
     const int64_t depth = p->reduced * p->element;
     job->area = conv->in_size[0] * conv->in_size[1];
     job->pixels = block_pixels(job, FEW_PIXELS);
-    job->is_wide = pair * p->element >= 2 * LINE;
+    job->is_wide = p->kernels->gemm_copying != NULL;
     job->packs_on_the_way = job->is_wide && p->results <= FEW_RESULTS &&
                             depth * (p->results + 2 * job->pixels) <= FEW_BYTES;
     if (!job->packs_on_the_way) job->pixels = block_pixels(job, MOST_PIXELS);
