@@ -168,14 +168,14 @@ static void multiply_pair(const pointwise_job* job, const pixel_block* b, const 
     const int vectors = left > lanes ? 2 : 1;
     const int is_packing = job->packs_on_the_way && t->index == 0 && left >= vectors * lanes;
     const fc_gemm_kernel multiply =
-        is_packing ? p->kernels->gemm_copying : p->kernels->gemm_by_rows;
+        is_packing || panel->ahead ? p->kernels->gemm_copying : p->kernels->gemm_by_rows;
     panel->b_depth = is_packing ? job->area : job->pitch;
     for (int64_t first = 0, i = 1; i <= job->chunks; i++) {
         const int64_t end = i == job->chunks ? p->reduced : i * p->reduced / job->chunks;
         char* packed = b->packed + (first * job->pitch + pixel) * e;
         panel->depth = end - first;
         panel->accumulate = first > 0;
-        panel->b_copy = packed;
+        panel->b_copy = is_packing ? packed : NULL;
         multiply(panel, t->rows, vectors, t->weight + first * e,
                  is_packing ? b->source + (first * job->area + pixel) * e : packed, c);
         first = end;
