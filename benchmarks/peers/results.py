@@ -54,14 +54,22 @@ class Step(Timed):
 
 @dataclass(frozen=True)
 class Roofs:
-    """What the machine can do with these threads: operations and bytes a second."""
+    """What the machine can do with these threads: operations and bytes a second.
+
+    `product_flops` are those of a matrix product whose operands come from the L1 cache.
+    """
 
     flops: float
+    product_flops: float
     bytes: float
 
     def highest(self, other: "Roofs") -> "Roofs":
         """Return the higher of each limit."""
-        return Roofs(max(self.flops, other.flops), max(self.bytes, other.bytes))
+        return Roofs(
+            max(self.flops, other.flops),
+            max(self.product_flops, other.product_flops),
+            max(self.bytes, other.bytes),
+        )
 
 
 @dataclass

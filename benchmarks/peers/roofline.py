@@ -59,6 +59,13 @@ def _draw_roofs(axes: Any, roofs: Roofs, least: float, most: float) -> None:
         f"multiply-adds: {roofs.flops / 1e9:.0f} GFLOP/s", (right, roofs.flops / 1e9),
         xytext=(0, 4), textcoords="offset points", fontsize=8, color="0.25", ha="right",
     )  # fmt: skip
+    product = roofs.product_flops
+    start = max(left, product / roofs.bytes)
+    axes.plot([start, right], [product / 1e9] * 2, "--", color="0.25", linewidth=0.8, zorder=1)
+    axes.annotate(
+        f"operands in L1: {product / 1e9:.0f} GFLOP/s", (right, product / 1e9),
+        xytext=(0, -4), textcoords="offset points", fontsize=8, color="0.25", ha="right", va="top",
+    )  # fmt: skip
     axes.annotate(
         f"memory: {roofs.bytes / 1e9:.0f} GB/s", (left, left * roofs.bytes / 1e9),
         xytext=(6, 0), textcoords="offset points", fontsize=8, color="0.25", va="top",

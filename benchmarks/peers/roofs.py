@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.peers.results import Roofs
 from fastconv.configuration import selected_isa
+from fastconv.ops.arrays import Array
 
 HERE = Path(__file__).parent
 
@@ -26,6 +27,9 @@ ARRAY_BYTES = 64 << 20
 
 #: Rounds of twelve multiply-adds: about 30 ms at 3 GHz.
 FMA_ROUNDS = 15_000_000
+
+#: Rounds of a product of 128 steps: about as long.
+PRODUCT_ROUNDS = 70_000
 
 #: The best of so many counts: a limit is what the machine can do undisturbed.
 REPEATS = 5
@@ -80,25 +84,40 @@ def measure(threads: int, dtype: str) -> Roofs:
     with tempfile.TemporaryDirectory() as folder:
         library = build(Path(folder), isa, dtype)
         element = np.ctypeslib.as_ctypes_type(np.dtype(dtype))
-        library.multiply_add_flops.argtypes, library.multiply_add_flops.restype = (
-            [ctypes.c_long], ctypes.c_long,
-        )  # fmt: skip
-        pointer = ctypes.c_void_p
-        library.multiply_add.argtypes, library.multiply_add.restype = (
-            [ctypes.c_long, pointer], None,
-        )  # fmt: skip
-        library.triad.argtypes, library.triad.restype = (
-            [ctypes.c_long, pointer, pointer, pointer, element], None,
-        )  # fmt: skip
+        pointer, long = ctypes.c_void_p, ctypes.c_long
+        for name, arguments, result in (
+            ("multiply_add_flops", [long], long),
+            ("multiply_add", [long, pointer], None),
+            ("product_elements", [], long),
+            ("product_flops", [long], long),
+            ("product", [long, pointer, pointer], None),
+            ("triad", [long, pointer, pointer, pointer, element], None),
+        ):
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, result
         sinks = [np.array([0.5, 1.0], dtype) for _ in range(threads)]
         adds = [partial(library.multiply_add, FMA_ROUNDS, sink.ctypes.data) for sink in sinks]
         flops = threads * library.multiply_add_flops(FMA_ROUNDS) / _least(adds)
+        panels = [_on_a_line(library.product_elements(), dtype) for _ in range(threads)]
+        products = [
+            partial(library.product, PRODUCT_ROUNDS, panel.ctypes.data, sink.ctypes.data)
+            for panel, sink in zip(panels, sinks, strict=True)
+        ]
+        product_flops = threads * library.product_flops(PRODUCT_ROUNDS) / _least(products)
         count = ARRAY_BYTES // np.dtype(dtype).itemsize
         arrays = [[np.ones(count, dtype) for _ in range(3)] for _ in range(threads)]
         triads = [
             partial(library.triad, count, *(a.ctypes.data for a in three), 0.5) for three in arrays
         ]
-        return Roofs(flops, threads * 3 * ARRAY_BYTES / _least(triads))
+        return Roofs(flops, product_flops, threads * 3 * ARRAY_BYTES / _least(triads))
+
+
+def _on_a_line(count: int, dtype: str) -> Array:
+    """Return `count` small random numbers whose first is on a cache line."""
+    line = 64 // np.dtype(dtype).itemsize
+    values = np.random.default_rng(0).uniform(-1e-3, 1e-3, count + line).astype(dtype)
+    start = -(values.ctypes.data // values.itemsize) % line
+    return values[start : start + count]
 
 
 def _least(works: Sequence[Callable[[], Any]]) -> float:

@@ -86,7 +86,9 @@ def markdown(report: Report, *, level: int = 2, scratch: bool = False) -> str:
     if report.roofs:
         blocks.append(
             f"Measured limits with {report.threads} thread{plural}: "
-            f"{report.roofs.flops / 1e9:.0f} GFLOP/s, {report.roofs.bytes / 1e9:.0f} GB/s."
+            f"{report.roofs.flops / 1e9:.0f} GFLOP/s from registers, "
+            f"{report.roofs.product_flops / 1e9:.0f} with a matrix product's operands in L1, "
+            f"{report.roofs.bytes / 1e9:.0f} GB/s."
         )
     blocks += ["\n".join(f"- {note}." for note in report.notes)] if report.notes else []
     return "\n\n".join(block for block in blocks if block) + "\n"

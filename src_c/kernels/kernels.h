@@ -295,6 +295,7 @@ typedef struct {
     /* Sum of `size` adjacent elements, in double; and sums[j] += sum over i of rows[i * stride + j]
      * for j < width (sums.inc). */
     double (*sum_run)(int64_t size, const void* run);
+    double (*largest_of_run)(int64_t size, const void* run); /* magnitude; infinity for NaN */
     void (*sum_rows)(int64_t rows, int64_t width, int64_t stride, const void* data, double* sums);
 
     void (*optimizer_step)(const fc_optimizer_update* update, int64_t size, void* data,

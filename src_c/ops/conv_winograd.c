@@ -39,7 +39,6 @@ typedef struct {
     int64_t part_strips, parts;                        /* of the block */
     fc_tiler tiler;
     char* points; /* V */
-    atomic_int* leak;
 } winograd_job;
 
 /* Step 1: index is a strip of the block and a unit of its channels. */
@@ -150,8 +149,7 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
                                            .plane = s.plane,
                                            .panel_bytes = (int64_t)s.panel_bytes,
                                            .slab = s.slab,
-                                           .run = s.run,
-                                           .leak = job->leak};
+                                           .run = s.run};
             fc_winograd_store_strip(w, &sums, &at, panel, unit);
         }
 }
@@ -221,10 +219,12 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
     job.is_private = all_panels <= WEIGHTS_OWN;
     int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
     if (job.is_private) most = fc_min(most, fc_ceil_div(tiles, OWN_TASKS * threads));
-    /* a strip holds no more tiles than a thread's share of V */
+    /* a strip holds no more tiles than a thread's share of V; with long rows of joined images it is
+     * worth a larger slab that fewer pixels are in two of them */
     const int64_t pixel = fc_max(w->terms.pixel, w->phases * w->lanes) * w->element;
-    const int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
-    job.strips = fc_strips_of(w->shape, &w->mosaic, slab, pixel);
+    int64_t slab = fc_min(SLAB_BYTES, most * pixel) * w->shape->tile * w->shape->tile;
+    if (fc_mosaic_is_joined(&w->mosaic)) slab += slab / 2;
+    job.strips = fc_strips_of(w->shape, &w->mosaic, most, slab, pixel);
     if (!job.is_private) most *= threads;
     const int64_t uses = fc_ceil_div(tiles, most);
     const int on_the_way = !packed && all_panels > WEIGHTS_SHARED &&
@@ -287,10 +287,9 @@ static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
     return status;
 }
 
-static fc_status run(const fc_winograd* w, const char* packed, atomic_int* leak) {
+static fc_status run(const fc_winograd* w, const char* packed) {
     const double work = work_of(w, fc_mosaic_tiles(&w->mosaic, w->shape));
     winograd_job job = plan_job(w, packed, fc_threads_for(work));
-    job.leak = leak;
     if (!packed && !job.on_the_way) {
         const int64_t bytes = fc_winograd_packed_bytes(w);
         job.weights = fc_workspace(FC_SLOT_WEIGHTS, (size_t)bytes);
@@ -305,21 +304,10 @@ static fc_status run(const fc_winograd* w, const char* packed, atomic_int* leak)
     return run_shared_blocks(&job, blocks);
 }
 
-/* A result that is not finite may have spoilt those of a neighbour in its mosaic: then each image
- * is computed apart. */
-static fc_status run_safely(fc_winograd* w, const char* packed) {
-    atomic_int leak;
-    atomic_init(&leak, 0);
-    const fc_status status = run(w, packed, &leak);
-    if (status != FC_OK || !atomic_load(&leak)) return status;
-    w->mosaic = fc_mosaic_apart(&w->mosaic);
-    return run(w, packed, &leak);
-}
-
 static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2d_weight* weight,
                             const void* bias) {
     if (!w.shape) return FC_ERROR_ARGUMENT;
-    fc_status status = FC_OK;
+    fc_status status = fc_mosaic_check(&w.mosaic, &w.source);
     for (int64_t group = 0; group < conv->groups && status == FC_OK; group++) {
         w.source_channel = group * w.terms.channels;
         w.target_channel = group * w.results;
@@ -329,7 +317,7 @@ static fc_status run_groups(const fc_conv2d* conv, fc_winograd w, const fc_conv2
             packed += group * fc_winograd_packed_bytes(&w);
         else
             set_weight(&w, conv, group, weight->weight);
-        status = run_safely(&w, packed);
+        status = run(&w, packed);
     }
     fc_workspace_trim();
     return status;

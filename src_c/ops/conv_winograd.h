@@ -65,8 +65,8 @@ fc_winograd_axis fc_winograd_axis_of(const fc_conv2d* conv, const fc_winograd_sh
 
 /* What is cut into tiles: an image; or all images of a batch, side by side and row by row as if
  * they were one, with zeros between them that serve both neighbours as padding. No window meets two
- * images, and the results between them are nobody's. But a tile may meet two: whatever is not
- * finite in one image reaches results of another, which callers must not let out. */
+ * images, and the results between them are nobody's. But a tile may meet two, and has the rounding
+ * error of both: only images of about one magnitude are joined. */
 typedef struct {
     int64_t images[2]; /* down and across */
     int64_t period[2]; /* pixels from an image to the next */
@@ -78,6 +78,9 @@ typedef struct {
 
 /* Joined where that saves tiles enough, by the geometry alone. */
 fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient);
+/* Reads joined images, and puts them apart where their largest magnitudes are too different, or too
+ * large (infinite, or NaN, among others) for sums to be finite. */
+fc_status fc_mosaic_check(fc_mosaic* mosaic, const fc_image* images);
 fc_mosaic fc_mosaic_apart(const fc_mosaic* joined); /* of one image each */
 int fc_mosaic_is_joined(const fc_mosaic* mosaic);
 int64_t fc_mosaic_tiles(const fc_mosaic* mosaic, const fc_winograd_shape* shape);
@@ -154,9 +157,10 @@ typedef struct {
     int64_t tile;                               /* pixels from one to the next */
 } fc_strip;
 
-/* Strips whose slab of pixels, reach included, fits `bytes` where it can. */
-fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t bytes,
-                       int64_t pixel_bytes);
+/* Strips of about `tiles` at most, whose slab of pixels, reach included, fits `bytes` where it can.
+ */
+fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t tiles,
+                       int64_t bytes, int64_t pixel_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
 int64_t fc_tiles_before(const fc_strips* s, int64_t index);
 
@@ -188,7 +192,6 @@ typedef struct {
     int64_t plane;       /* elements from a point to the next */
     int64_t panel_bytes; /* from a panel to the next */
     char *slab, *run;    /* scratch for pixels: a strip's, and one image's of it where joined */
-    atomic_int* leak;    /* set where joined images have a result that is not finite */
 } fc_winograd_sums;
 
 /* Vectors of a group of panels come in units whose pixels are unpacked together: one vector, or all

@@ -232,7 +232,7 @@ static void plan_blocks(weight_job* job) {
     const int64_t pixel = fc_max(job->input.terms.pixel, job->lanes) * job->element;
     const int64_t tile = job->shape->tile;
     const int64_t slab = fc_min(SLAB_BYTES, most * tile * tile * pixel);
-    job->strips = fc_strips_of(job->shape, &job->input.mosaic, slab, pixel);
+    job->strips = fc_strips_of(job->shape, &job->input.mosaic, most, slab, pixel);
     const int64_t strips = fc_max(1, most / (job->strips.rows * job->strips.columns));
     job->strips_of_block = fc_ceil_div(job->strips.strips, fc_ceil_div(job->strips.strips, strips));
     job->slices = is_sliced ? fc_min(SLICES, blocks_of(job)) : 1;

@@ -4,11 +4,14 @@
  * zeros between them images follow one another every 14 pixels, and two by two take 7x7 tiles. As
  * many images stand side by side as save most; they go on row by row to the batch's end. */
 #include "conv_winograd.h"
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 enum {
     MOST_ACROSS = 8,
     LEAST_SAVED = 20, /* one of so many tiles: seams cost shorter runs of pixels in and out */
+    MOST_APART = 4,   /* times, the largest magnitudes of joined images */
 };
 
 fc_winograd_axis fc_winograd_axis_of(const fc_conv2d* conv, const fc_winograd_shape* shape,
@@ -64,6 +67,38 @@ fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, in
         best = joined;
     }
     return best;
+}
+
+typedef struct {
+    const fc_image* images;
+    double* largest; /* of each */
+} magnitude_job;
+
+static fc_status find_largest(void* context, int64_t number) {
+    const magnitude_job* job = context;
+    const fc_image* images = job->images;
+    const int64_t size = images->strides.batch_stride;
+    job->largest[number] =
+        images->kernels->largest_of_run(size, images->data + number * size * images->element);
+    return FC_OK;
+}
+
+fc_status fc_mosaic_check(fc_mosaic* m, const fc_image* images) {
+    if (!fc_mosaic_is_joined(m)) return FC_OK;
+    const size_t bytes = (size_t)m->batch * sizeof(double);
+    const magnitude_job job = {.images = images, .largest = fc_workspace(FC_SLOT_SHARED, bytes)};
+    if (!job.largest) return FC_ERROR_MEMORY;
+    const double elements = (double)(m->batch * images->strides.batch_stride);
+    const fc_status status = fc_parallel_for(m->batch, elements, find_largest, (void*)&job);
+    double least = job.largest[0], most = least;
+    for (int64_t i = 1; i < m->batch; i++) {
+        least = job.largest[i] < least ? job.largest[i] : least;
+        most = job.largest[i] > most ? job.largest[i] : most;
+    }
+    const double huge = images->element == 4 ? FLT_MAX : DBL_MAX;
+    /* the fourth root of all magnitudes is left for weights and sums */
+    if (most > MOST_APART * least || most > huge / sqrt(sqrt(huge))) *m = fc_mosaic_apart(m);
+    return status;
 }
 
 /* The part of a range of a mosaic's pixels that one image along an axis has: from its own first

@@ -1,6 +1,5 @@
 /* Results of Winograd convolutions: from the sums of products to pixels of the target. */
 #include "conv_winograd.h"
-#include <math.h>
 #include <string.h>
 
 int64_t fc_winograd_unit_vectors(const fc_winograd* w) {
@@ -74,8 +73,5 @@ void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, co
     block.columns = end[1] - block.column;
     char* slab = s->slab + (above * block.pitch + left) * vector;
     if (w->phases > 1) clear_unread(w, &block, slab);
-    if (fc_mosaic_is_joined(&w->mosaic) &&
-        !isfinite(w->kernels->sum_run(block.rows * block.pitch * w->lanes, slab)))
-        atomic_store_explicit(s->leak, 1, memory_order_relaxed);
     fc_mosaic_unpack(&w->mosaic, &w->target, &block, bias, w->relu, slab, s->run);
 }

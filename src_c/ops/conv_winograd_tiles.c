@@ -1,8 +1,8 @@
 /* Tiles of Winograd convolutions: strips, and the way from an image to transformed tiles. */
 #include "conv_winograd.h"
 
-fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t bytes,
-                       int64_t pixel_bytes) {
+fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t tiles,
+                       int64_t bytes, int64_t pixel_bytes) {
     const int64_t tile = shape->tile, reach = shape->reach;
     fc_strips s = {
         .shape = shape,
@@ -13,6 +13,7 @@ fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, 
     s.columns = fc_ceil_div(s.tiles[1], s.per_mosaic[1]);
     const int64_t width = s.columns * tile + reach;
     int64_t rows = fc_max(1, (pixels / width - reach) / tile);
+    rows = fc_min(rows, fc_ceil_div(tiles, s.columns));
     s.per_mosaic[0] = fc_ceil_div(s.tiles[0], rows);
     s.rows = fc_ceil_div(s.tiles[0], s.per_mosaic[0]);
     s.strips = mosaic->count * s.per_mosaic[0] * s.per_mosaic[1];

@@ -16,6 +16,7 @@ def short(monkeypatch):
         pytest.skip("no gcc")
     monkeypatch.setattr(roofs, "ARRAY_BYTES", 1 << 16)
     monkeypatch.setattr(roofs, "FMA_ROUNDS", 200_000)
+    monkeypatch.setattr(roofs, "PRODUCT_ROUNDS", 2_000)
     monkeypatch.setattr(roofs, "REPEATS", 2)
 
 
@@ -23,6 +24,7 @@ def short(monkeypatch):
 def test_limits_are_those_of_a_machine(short, dtype):
     measured = roofs.measure(2, dtype)
     assert 1e8 < measured.flops < 1e14
+    assert 1e8 < measured.product_flops < 1e14
     assert 1e7 < measured.bytes < 1e14
 
 
@@ -55,7 +57,7 @@ def test_the_picture(tmp_path):
         Row(f"layer{i}", "", "forward", "fresh", 10**8 * (i + 1), 10**6, turns, {}, 0)
         for i in range(3)
     ]
-    report = Report("A machine", 1, "float32", [], rows, roofs=Roofs(4e11, 3e10))
+    report = Report("A machine", 1, "float32", [], rows, roofs=Roofs(4e11, 3.5e11, 3e10))
     panels = [roofline.panel(report, "forward", "fresh")] * 2
     assert panels[0].title == "forward, fresh outputs, 1 thread, float32"
     path = roofline.draw(panels, "A note.", tmp_path / "roofline.png")

@@ -8,10 +8,9 @@ channels is 3x3 on 48. An infinity or a NaN in the input spreads over the output
 read it, but never to another image.
 
 With stride 1, small images of a batch lie side by side where that saves tiles
-(src_c/ops/conv_winograd_mosaic.c), so a tile may read two. Then the last bits of an image's results
-depend on its place in the batch, and the error near its edges is relative to its neighbours'
-numbers too: images that differ by powers of ten in one batch are better served by another
-algorithm. Where a result is not finite, the images are computed again, each apart.
+(src_c/ops/conv_winograd_mosaic.c), so a tile may read two, and the last bits of an image's results
+depend on its place in the batch. That is done only where the largest magnitudes of the images are
+finite and within a factor of 4, so that no image's results have the error of much larger ones.
 
 On normally distributed data the largest float32 error of tens of thousands of results is below
 4e-7 * sum |x| |w| where `averages` says so; at an image's corners, which meet 4 of 9 taps, one of a

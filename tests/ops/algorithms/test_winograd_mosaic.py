@@ -153,6 +153,22 @@ def test_scratch_is_bounded(name, dtype):
     assert 0 < winograd.workspace(CASES[name].geometry(), np.dtype(dtype)) <= 4 << 20
 
 
+def run(images, weight, which):
+    """One pass over images of 3x3 convolutions."""
+    g = Case(images.shape, weight.shape, padding=1).geometry()
+    result = np.empty_like(images)
+    if which == "forward":
+        core.forward(g.core, images, weight, None, False, result)
+    else:
+        core.grad_input(g.core, images, weight, result)
+    return result
+
+
+def alone(images, weight, which):
+    """The same, each image in a call of its own."""
+    return np.concatenate([run(image[None], weight, which) for image in images])
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 @pytest.mark.parametrize("which", ["forward", "grad_input"])
@@ -164,20 +180,25 @@ def test_what_is_not_finite_stays_in_its_image(which, value, threads):
     source[1, :, -1, 3] = source[3, :, 0, 12] = value
     source[2, :, 6, 0] = -value
 
-    def run(images):
-        g = Case(images.shape, w.shape, padding=1).geometry()
-        result = np.empty_like(images)
-        if which == "forward":
-            core.forward(g.core, images, w, None, False, result)
-        else:
-            core.grad_input(g.core, images, w, result)
-        return result
-
     with fc.num_threads(threads):
-        joined, apart = run(source), np.concatenate([run(image[None]) for image in source])
+        joined, apart = run(source, w, which), alone(source, w, which)
     assert joined.tobytes() == apart.tobytes()
     finite = np.isfinite(joined).all((1, 2, 3))
     np.testing.assert_array_equal(finite, [True, False, False, False, True])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [0, 1e-4, 0.2, 5, 1e30])
+@pytest.mark.parametrize("which", ["forward", "grad_input"])
+def test_images_of_other_magnitudes_are_not_joined(which, factor, dtype):
+    case = small(5, (13, 13), 20, 20)
+    images, w = normal(case, dtype, 4)
+    images = np.clip(images, -2, 2)
+    assert run(images, w, which).tobytes() != alone(images, w, which).tobytes()
+    for number in (0, 4):
+        scaled = images.copy()
+        scaled[number] *= dtype(factor)
+        assert run(scaled, w, which).tobytes() == alone(scaled, w, which).tobytes()
 
 
 def test_results_do_not_depend_on_other_images_beyond_rounding():
