@@ -125,6 +125,12 @@ typedef struct {
     int64_t b_depth, b_vector;
     int64_t c_row, c_vector;
     int accumulate; /* add to c */
+    /* Of gemm_copying, either NULL for none: lines to be fetched into L2, two adjacent ones every
+     * other step; where the vectors of b go too, side by side. */
+    const void* ahead;
+    int64_t ahead_step; /* in bytes */
+    void* b_copy;
+    int64_t copy_depth; /* from step to step */
 } fc_gemm_panel;
 
 /* c[m][n] (+)= sum a[m][s][d] * b[s * depth + d][n] for m < rows, n < vectors (1 or 2) * lanes. */
@@ -288,6 +294,7 @@ typedef struct {
     void (*conv_window)(const fc_window* window, const void* slab, void* rows);
 
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
+    fc_gemm_kernel gemm_copying; /* by rows; NULL where a pair of vectors is less than two lines */
     void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,
                            void* packed);
     /* addend: laid out like the result, or the result itself, or NULL */

@@ -18,6 +18,8 @@
 #    define GEMM_MR 6
 #    define GEMM_NV 2
 #endif
+/* A row of a tile's vectors of b is lines of its own: memory is worth minding step by step. */
+#define GEMM_IS_WIDE (GEMM_NV * VECTOR_BYTES >= 128)
 enum {
     GEMM_GROUP = 3, /* rows of a that share a pointer */
     GEMM_GROUPS = (GEMM_MR + GEMM_GROUP - 1) / GEMM_GROUP,

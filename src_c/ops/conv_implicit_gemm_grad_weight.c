@@ -9,7 +9,8 @@
  * same bits for any number of threads.
  *
  * A 1x1 convolution of planar images needs no slab: rows of channels are read where they lie. And
- * as its two sides are alike, the one with fewer channels is packed. */
+ * as its two sides are alike, the one with fewer channels is packed. Where that is the input's,
+ * sums are rows of the weight as it is, and need no scratch. */
 #include "conv_implicit_gemm_grad_weight.h"
 #include <string.h>
 
@@ -147,13 +148,17 @@ static void multiply_planar(const fc_weight_job* job, const fc_implicit_block* b
                            .c_vector = lanes,
                            .accumulate = accumulate};
     for (int64_t t = task->first_tile; t < task->last_tile; t++) {
-        const int vectors = p->results - t * p->kernels->gemm_nv * lanes > lanes ? 2 : 1;
-        panel.c_row = vectors * lanes;
+        const int64_t tile = t - task->first_tile, column = t * p->kernels->gemm_nv * lanes;
+        const int vectors = p->results - column > lanes ? 2 : 1;
+        panel.c_row = job->is_direct ? p->weight_reduced : vectors * lanes;
+        char* sums =
+            task->sums + tile * task->tile_bytes + task->skipped * panel.c_row * p->element;
+        if (job->is_direct)
+            sums =
+                job->grad_weight +
+                (task->group * p->weight_group + first * p->weight_reduced + column) * p->element;
         p->kernels->gemm_by_rows(&panel, channels, vectors, p->source.data + from * p->element,
-                                 task->grads + (t - task->first_tile) * p->kernels->gemm_nv *
-                                                   job->plane_bytes,
-                                 task->sums + (t - task->first_tile) * task->tile_bytes +
-                                     task->skipped * panel.c_row * p->element);
+                                 task->grads + tile * p->kernels->gemm_nv * job->plane_bytes, sums);
     }
 }
 
@@ -180,7 +185,7 @@ static fc_status run_task(void* context, int64_t index) {
         else
             multiply(job, &b, &task, place > first);
     }
-    if (job->slices == 1) store(job, &task, scratch + work);
+    if (job->slices == 1 && !job->is_direct) store(job, &task, scratch + work);
     return FC_OK;
 }
 

@@ -17,6 +17,7 @@ typedef struct {
     const int64_t* line[2]; /* where rows of pixels start, in a block and in the tail */
     char *slice_sums, *grad_weight;
     int is_planar; /* channels are read in place */
+    int is_direct; /* sums are rows of the weight, where they are added up at once */
 } fc_weight_job;
 
 /* Bytes of the sums of one tile and channel block. */

@@ -99,6 +99,9 @@ fc_status fc_weight_plan(fc_weight_job* job, fc_conv2d* conv, fc_dtype dtype, co
     }
     job->is_planar = fc_is_pointwise(conv) && conv->in_layout == FC_NCHW;
     make_plan(job);
+    job->is_direct = job->is_planar && swapped && job->slices == 1 &&
+                     job->problem.results % job->problem.kernels->lanes == 0;
+    if (job->is_direct) job->sums_bytes = 0;
     return FC_OK;
 }
 
