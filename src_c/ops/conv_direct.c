@@ -121,7 +121,7 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
 }
 
 enum {
-    LEAST_RESULTS = 4, /* a tile of fewer takes as long: it waits for its sums */
+    LEAST_RESULTS = 3, /* a tile of fewer takes as long: it waits for its sums */
     PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
     PACK_EACH = 100,   /* or one by one; */
     FILL = 20,         /* copying an element of the output's gradient, */
