@@ -40,7 +40,7 @@ def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
     )
 
 
-def _is_narrow(geometry: Conv2dGeometry) -> bool:
+def is_narrow(geometry: Conv2dGeometry) -> bool:
     """Do groups have so few channels that moving pixels, not summing them, takes the time?"""
     g = geometry
     return g.groups > 1 and min(g.in_channels, g.out_channels) == g.groups
@@ -60,7 +60,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     padded = images * (cols + reach)
     if which == "grad_input":
         return [work, padded * g.in_channels]
-    if _is_narrow(g):
+    if is_narrow(g):
         pixels = g.batch * g.in_height * (g.in_width + reach) * g.in_channels
         stored = padded * g.out_channels
         moved = pixels + stored if which == "grad_weight" else stored

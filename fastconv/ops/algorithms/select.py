@@ -55,6 +55,7 @@ LARGE_KERNEL = 121
 UNTRUSTED = {
     "fft": "only if asked for: its error is relative to a whole tile",
     "winograd": "only if asked for: too few channels or tiles to average its error out",
+    "im2col": "only if asked for: with groups of a channel it copies more than it sums",
 }
 
 
@@ -135,6 +136,8 @@ def trusted(name: str, geometry: Conv2dGeometry, which: str) -> bool:
         return geometry.kernel_height * geometry.kernel_width >= LARGE_KERNEL * phases
     if name == "winograd":
         return load(name).averages(geometry, which)
+    if name == "im2col":
+        return not load("direct").is_narrow(geometry)
     return True
 
 

@@ -120,7 +120,7 @@ def test_what_auto_does_not_trust_is_never_taken(monkeypatch):
     autotune.remember({key: {**autotune.table.seconds[key], "fft": 1e-9, "winograd": 1e-9}})
     again = fc.explain_conv2d(*shapes)
     assert again.algorithm == plan.algorithm == "im2col"
-    assert {c.verdict for c in again.candidates} >= set(UNTRUSTED.values())
+    assert {c.verdict for c in again.candidates} >= {UNTRUSTED["fft"], UNTRUSTED["winograd"]}
     autotune.remember({key: {"im2col": 1e-9}})
     assert fc.explain_conv2d(*shapes).reason == "least estimated time"
 
