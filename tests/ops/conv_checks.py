@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 from conv_cases import Case
-from helpers import assert_threads_agree
+from helpers import assert_threads_agree, guarded
+from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
 
 import fastconv as fc
 from fastconv._core.blocked import Algorithm
@@ -29,6 +31,36 @@ def assert_threads_convolve_alike(case: Case, algorithm: str) -> None:
         return y, *fc.conv2d_backward(y, x, w, **how)
 
     assert_threads_agree(run)
+
+
+def assert_right_for_any_number_of_threads(case: Case, algorithm: str) -> None:
+    """The same, and within rounding of the oracle's, on small integers."""
+    x, w, b = case.arrays(np.float32)
+    g = case.geometry()
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(np.float32)
+    how = {"algorithm": algorithm, **case.options}
+
+    def run() -> tuple[Any, ...]:
+        return fc.conv2d(x, w, b, **how), *fc.conv2d_backward(grad, x, w, **how)
+
+    assert_threads_agree(run)
+    expected = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)
+    for mine, theirs in zip(run(), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
+
+
+def assert_stays_inside(
+    core: Algorithm, g: Conv2dGeometry, arrays: tuple[Array, Array, Array], side: str
+) -> None:
+    """No pass reads or writes a byte beyond that side of an array; guards change no result."""
+    x, w, b = arrays
+    y = np.empty(g.output_shape, x.dtype)
+    core.forward(g.core, x, w, b, True, y)
+    guards = [guarded(array, side) for array in (x, w, b, y)]
+    core.forward(g.core, *guards[:3], True, guards[3])
+    np.testing.assert_array_equal(guards[3], y)
+    core.grad_input(g.core, guards[3], guards[1], guards[0])
+    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
 
 
 def packed_weight(core: Algorithm, geometry: Conv2dGeometry, which: str, weight: Array) -> Array:

@@ -7,10 +7,10 @@ import pytest
 from conv_cases import Case
 from conv_checks import (
     assert_packed_weights_convolve_alike,
+    assert_stays_inside,
     assert_threads_convolve_alike,
     packed_weight,
 )
-from helpers import guarded
 from oracle import forward as oracle_forward
 from oracle import gradients as oracle_gradients
 from processes import output_of
@@ -134,13 +134,7 @@ def test_large_cases_stay_inside(name, layout, side):
         x = channels_last(x)
     options = (case.stride, case.padding, case.dilation, case.groups)
     g = conv2d_geometry(x.shape, case.weight, *options, layout)
-    y = np.empty(g.output_shape, np.float32)
-    core.forward(g.core, x, w, b, True, y)
-    guards = [guarded(array, side) for array in (x, w, b, y)]
-    core.forward(g.core, *guards[:3], True, guards[3])
-    np.testing.assert_array_equal(guards[3], y)
-    core.grad_input(g.core, guards[3], guards[1], guards[0])
-    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+    assert_stays_inside(core, g, (x, w, b), side)
 
 
 @pytest.mark.parametrize("channels", [(3, 5), (20, 33), (16, 32)])

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conv_cases import Case
-from conv_checks import assert_packed_weights_convolve_alike
-from helpers import assert_threads_agree, guarded
+from conv_checks import (
+    assert_packed_weights_convolve_alike,
+    assert_right_for_any_number_of_threads,
+    assert_stays_inside,
+)
 from oracle import forward as oracle_forward
-from oracle import gradients as oracle_gradients
 from processes import output_of
 
 import fastconv as fc
@@ -204,16 +206,7 @@ def test_packed_weights_give_the_same_bits(name, dtype):
 
 @pytest.mark.parametrize("name", CASES)
 def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name):
-    case = CASES[name]
-    x, w, b = case.arrays(np.float32)
-    g = case.geometry()
-    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(np.float32)
-    how = {"algorithm": "winograd", **case.options}
-    run = lambda: (fc.conv2d(x, w, b, **how), *fc.conv2d_backward(grad, x, w, **how))  # noqa: E731
-    assert_threads_agree(run)
-    expected = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)
-    for mine, theirs in zip(run(), expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
+    assert_right_for_any_number_of_threads(CASES[name], "winograd")
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -228,15 +221,7 @@ def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name)
 )
 def test_large_cases_stay_inside(name, side):
     case = CASES[name]
-    x, w, b = case.arrays(np.float32)
-    g = case.geometry()
-    y = np.empty(g.output_shape, np.float32)
-    core.forward(g.core, x, w, b, True, y)
-    guards = [guarded(array, side) for array in (x, w, b, y)]
-    core.forward(g.core, *guards[:3], True, guards[3])
-    np.testing.assert_array_equal(guards[3], y)
-    core.grad_input(g.core, guards[3], guards[1], guards[0])
-    core.grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+    assert_stays_inside(core, case.geometry(), case.arrays(np.float32), side)
 
 
 @pytest.mark.parametrize(
