@@ -38,6 +38,13 @@ static int64_t block_start(const implicit_job* job, int64_t slot) {
     return slot * job->plan.block_stride * job->problem->element;
 }
 
+/* One vector of results, and a segment that is a row of taps of neighbouring pixels: gemm_sliding.
+ */
+static int slides(const fc_implicit* p, const pair_product* m, const fc_phase* cols) {
+    return m->vectors == 1 && cols->taps > 1 && p->cols.source_step == 1 &&
+           m->pixel == p->kernels->lanes && m->depth == cols->taps * m->pixel;
+}
+
 /* One pair of phases: all pixels of the block that have it. */
 static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
                           const pair_product* m, const fc_phase* rows, const fc_phase* cols) {
@@ -58,6 +65,7 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
     const int64_t steps = m->segments > 1 ? m->segments : m->depth;
     const int64_t step = m->segments > 1 ? m->depth : 1;
     const int64_t calls = fc_ceil_div(steps, fc_max(1, DEPTH / step));
+    const int is_sliding = slides(p, m, cols) && (m->segments > 1 || calls == 1);
     for (int64_t call = 0; call < calls; call++) {
         const int64_t first = call * steps / calls, count = (call + 1) * steps / calls - first;
         panel.segments = m->segments > 1 ? count : 1;
@@ -72,9 +80,12 @@ static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
                 const int64_t out_row = row * p->rows.target_step + rows->first;
                 const int64_t to =
                     i * m->sums.image + out_row * m->sums.row + cols->first * m->sums.col;
-                p->kernels->gemm_by_rows(&panel, runs.cols, m->vectors,
-                                         slab + line * plan->slab_cols * m->pixel * p->element,
-                                         weight, m->sums.data + to * p->element);
+                const char* pixels = slab + line * plan->slab_cols * m->pixel * p->element;
+                char* sums = m->sums.data + to * p->element;
+                if (is_sliding)
+                    p->kernels->gemm_sliding(&panel, runs.cols, pixels, weight, sums);
+                else
+                    p->kernels->gemm_by_rows(&panel, runs.cols, m->vectors, pixels, weight, sums);
             }
     }
 }
