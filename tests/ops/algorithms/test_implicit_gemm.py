@@ -51,6 +51,8 @@ CASES = {
     "one vector, phases of taps": Case((2, 16, 15, 37), (16, 16, 5, 7), 2, 2),
     "one vector, a single row of taps": Case((2, 16, 9, 40), (5, 16, 1, 3)),
     "one vector, a row of taps too long for a call": Case((1, 16, 3, 60), (5, 16, 1, 31)),
+    "rows of taps in the padding": Case((2, 48, 6, 17), (40, 48, 5, 3), 1, ((3, 2), (1, 1))),
+    "single taps in the padding": Case((1, 34, 7, 20), (20, 34, 3, 3), 1, (4, 2), (3, 2)),
     "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
 }
 
