@@ -27,6 +27,7 @@ import numpy as np
 
 from fastconv._core.blocked import winograd as core
 from fastconv._core.blocked import winograd_tiling
+from fastconv._core.runtime import selected_isa
 from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
@@ -54,6 +55,10 @@ LARGEST_ERROR = 4e-7
 ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 225e-7}
 EDGES = 1.6
 FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
+
+#: And at least so many where a product is rounded before it is added: without FMA.
+FEWEST_WITHOUT_FMA = 32
+HAS_FMA = selected_isa() != "baseline"
 
 #: Tiles from which on errors of weight gradients stay below it. The weights' outer taps magnify
 #: most: a gradient of 5 taps, 4 terms a tile, needs many tiles.
@@ -128,7 +133,8 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     if which == "grad_weight":
         return winograd_tiling(g.core, False, which)[0] >= FEWEST_TILES[member]
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
-    if tuple(g.stride) == (1, 1) and channels < FEWEST_CHANNELS[member]:
+    fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
+    if tuple(g.stride) == (1, 1) and channels < fewest:
         return False
     phases = g.stride[0] * g.stride[1] if which == "forward" else 1
     whole = g.kernel_height * g.kernel_width if which == "forward" else taps * taps
