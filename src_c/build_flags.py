@@ -32,9 +32,10 @@ LINK_FLAGS = [
 ]  # -Ofast would link crtfastmath
 SANITIZE = [
     "-fsanitize=address,undefined",
+    "-fno-sanitize=null,object-size",  # those the address sanitizer finds too: half the build's time
     "-fno-sanitize-recover=undefined",
     "-fno-omit-frame-pointer",
-    "-g",
+    "-g1",
     "-O1",
 ]
 
