@@ -41,6 +41,9 @@ typedef struct {
     const int32_t* offset;
     int accumulate; /* on what is in the tile; else from the start values */
     int relu;       /* the sums are complete: clip them */
+    /* a line to be fetched into L2 with every step, so many bytes apart; or NULL */
+    const void* ahead;
+    int64_t ahead_step;
 } fc_taps;
 
 /* Products of the taps of a window on their way to the pixels that they belong to
