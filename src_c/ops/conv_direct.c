@@ -125,7 +125,8 @@ enum {
     PACK_ROWS = 16,  /* FMAs that take as long as packing a weight: rows of them, */
     PACK_EACH = 100, /* or one by one; */
     FILL = 20,       /* copying an element of the output's gradient, */
-    SCATTER = 40,    /* or storing a result that has no neighbours */
+    SCATTER = 40,    /* or storing a result that has no neighbours, */
+    STORE = 5,       /* or one whose sums do not go straight to where it belongs */
 };
 
 /* FMAs of the tap engine, with the lanes that it loses: split planes at the ends of rows, explicit
@@ -182,13 +183,21 @@ static input_way choose_way(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memor
     return way;
 }
 
+/* What the forward pass stores in a pass of its own, at so many FMAs. */
+static double stores_work(const fc_conv2d* conv, fc_dtype dtype) {
+    if (fc_sums_go_straight(conv, dtype)) return 0;
+    const int64_t reach = (conv->kernel_size[1] - 1) * conv->dilation[1] / conv->stride[1];
+    const int64_t rows = conv->batch * conv->out_channels * conv->out_size[0];
+    return STORE * (double)(rows * (conv->out_size[1] + reach));
+}
+
 double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     fc_axis_memory memory;
     double work = taps_work(conv, dtype, pass);
     if (fc_depthwise_can(conv, dtype, pass)) return work + (pass == 1 ? taps_moves(conv, 0) : 0);
     if (pass == 2) return fc_grad_weight_work(conv, dtype);
-    if (pass == 1 && fc_axis_reserve(conv, &memory) == FC_OK)
-        choose_way(conv, dtype, memory, &work);
+    if (pass == 0) return work + stores_work(conv, dtype);
+    if (fc_axis_reserve(conv, &memory) == FC_OK) choose_way(conv, dtype, memory, &work);
     return work;
 }
 

@@ -49,8 +49,8 @@ def is_narrow(geometry: Conv2dGeometry) -> bool:
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs: FMAs with lost lanes, planes filled, elements stored.
 
-    Which way a pass goes, and what it loses there, is known below this floor; so is what the ways of
-    the gradient of the input fill, which its FMAs include.
+    Which way a pass goes, and what it loses there, is known below this floor; so is what the forward
+    pass stores and what the ways of the gradient of the input fill, which their FMAs include.
     """
     g = geometry
     work = core.direct_work(g.core, dtype.itemsize == 8, which)
@@ -65,7 +65,8 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
         stored = padded * g.out_channels
         moved = pixels + stored if which == "grad_weight" else stored
         return [work, pixels, moved]
-    return [work, padded * g.in_channels, padded * g.out_channels]
+    stored = padded * g.out_channels if which == "grad_weight" else 0
+    return [work, padded * g.in_channels, stored]
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
