@@ -13,8 +13,8 @@ from fastconv._core.c_api cimport (
     fc_conv2d_implicit_gemm_pack_weight, fc_conv2d_implicit_gemm_packed_size,
     fc_conv2d_implicit_gemm_workspace, fc_conv2d_weight, fc_conv2d_winograd_forward,
     fc_conv2d_winograd_grad_input, fc_conv2d_winograd_grad_weight, fc_conv2d_winograd_pack_weight,
-    fc_conv2d_winograd_packed_size, fc_conv2d_winograd_tiles, fc_conv2d_winograd_workspace,
-    fc_dtype, fc_status, raise_status, FC_FLOAT32, FC_FLOAT64,
+    fc_conv2d_winograd_packed_size, fc_conv2d_winograd_tiling, fc_conv2d_winograd_workspace,
+    fc_dtype, fc_status, fc_winograd_tiling, raise_status, FC_FLOAT32, FC_FLOAT64,
 )
 from fastconv._core.conv cimport Conv2d
 
@@ -135,6 +135,10 @@ tiles.run_packed_size, tiles.run_workspace = fc_conv2d_winograd_packed_size, fc_
 winograd = tiles
 
 
-def winograd_tiles(Conv2d conv, str which):
-    """Tiles of a pass, "forward", "grad_input" or "grad_weight"; 0 where Winograd can't do it."""
-    return fc_conv2d_winograd_tiles(&conv.c, pass_of(which))
+def winograd_tiling(Conv2d conv, bint double, str which):
+    """Of a pass, "forward", "grad_input" or "grad_weight": tiles, the results of one along an axis, and
+    its products for a pair of channels, over all phases of the stride. Zeros where Winograd can't do
+    it."""
+    cdef fc_dtype dtype = FC_FLOAT64 if double else FC_FLOAT32
+    cdef fc_winograd_tiling t = fc_conv2d_winograd_tiling(&conv.c, dtype, pass_of(which))
+    return t.tiles, t.size, t.products

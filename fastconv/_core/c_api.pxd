@@ -96,16 +96,16 @@ cdef extern from "fastconv.h" nogil:
                                          const void* input, const fc_conv2d_weight* weight,
                                          const void* bias, int relu, void* output)
     fc_status fc_conv2d_winograd_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                            const void* grad_output,
-                                            const fc_conv2d_weight* weight, void* grad_input)
+        const void* grad_output, const fc_conv2d_weight* weight, void* grad_input)
     fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
-                                             const void* input, const void* grad_output,
-                                             void* grad_weight)
+        const void* input, const void* grad_output, void* grad_weight)
     int64_t fc_conv2d_winograd_packed_size(const fc_conv2d* conv, fc_dtype dtype, int which)
     fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype dtype, int which,
                                              const void* weight, void* packed)
     int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
-    int64_t fc_conv2d_winograd_tiles(const fc_conv2d* conv, int which)
+    ctypedef struct fc_winograd_tiling:
+        int64_t tiles, size, products
+    fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dtype, int which)
 
     fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)
     fc_status fc_col2im(const fc_conv2d* conv, fc_dtype dtype, const void* columns, void* image)

@@ -150,8 +150,8 @@ FC_API fc_status fc_conv2d_implicit_gemm_pack_weight(const fc_conv2d* conv, fc_d
 /* Bytes of scratch that a task needs, and what is shared with it; packed weights apart. */
 FC_API int64_t fc_conv2d_implicit_gemm_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
-/* Winograd F(m x m, r x r), m + r = 7, for kernels with r = 2 to 5 taps a phase of the stride (r =
- * ceil(kernel / stride), the same along both axes), strides up to 4 and dilation 1
+/* Winograd F(m x m, r x r), m + r = 6 or 7, for kernels with r = 2 to 5 taps a phase of the stride
+ * (r = ceil(kernel / stride), the same along both axes), strides up to 4 and dilation 1
  * (ops/conv_winograd.c); arguments as of the implicit GEMM. Packed weights serve any batch and
  * image size. Sizes are 0 for other kernels. */
 FC_API fc_status fc_conv2d_winograd_forward(const fc_conv2d* conv, fc_dtype dtype,
@@ -168,8 +168,14 @@ FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype 
                                                 const void* weight, void* packed);
 /* Bytes of scratch a thread for a pass, its share of what all threads read included. */
 FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
-/* Tiles that a pass transforms and multiplies: with stride 1 small images of a batch share some. */
-FC_API int64_t fc_conv2d_winograd_tiles(const fc_conv2d* conv, int pass);
+/* What a pass transforms and multiplies: tiles (with stride 1 small images of a batch share some),
+ * the results of one along an axis, and its products for a pair of channels, over all phases of the
+ * stride. Zeros where Winograd can't do it. */
+typedef struct {
+    int64_t tiles, size, products;
+} fc_winograd_tiling;
+FC_API fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dtype,
+                                                    int pass);
 
 /* The explicit columns of torch's unfold: (batch, in_channels * window, out pixels), NCHW only; and
  * their transpose, torch's fold. weight-side members of conv other than kernel_size are not read.

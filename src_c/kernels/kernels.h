@@ -176,14 +176,18 @@ typedef struct {
     int64_t out_item, out_row, out_column;
     /* Taps (down, across) that there are, where a phase of a strided kernel has fewer than the
      * transform: winograd_weight takes the others for zeros, winograd_grad_weight drops them. */
-    int64_t tap_first[2], tap_end[2];
+    int64_t tap_end[2];
+    /* Points (down, across) that are wanted of the inputs' and the weights' transforms of side 5.
+     */
+    int64_t point_end[2];
     int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
 
-/* Winograd's F(m x m, r x r) over 6x6 inputs. */
+/* Winograd's F(m x m, r x r) over squares of m + r - 1 inputs. */
 typedef enum {
-    FC_WINOGRAD_5_2, /* 5x5 outputs, 2x2 weights */
+    FC_WINOGRAD_4_2, /* 4x4 outputs, 2x2 weights */
+    FC_WINOGRAD_3_3,
     FC_WINOGRAD_4_3,
     FC_WINOGRAD_3_4,
     FC_WINOGRAD_2_5,
@@ -319,7 +323,7 @@ typedef struct {
     /* reads and writes up to a vector past the end of either side */
     void (*fold_pixels)(const fc_fold* fold, const void* rows, void* folded);
 
-    fc_squares_kernel winograd_input; /* of all members */
+    fc_squares_kernel winograd_input[FC_WINOGRAD_MEMBERS];
     fc_squares_kernel winograd_output[FC_WINOGRAD_MEMBERS], winograd_weight[FC_WINOGRAD_MEMBERS];
     fc_squares_kernel winograd_grad_output[FC_WINOGRAD_MEMBERS],
         winograd_grad_weight[FC_WINOGRAD_MEMBERS];

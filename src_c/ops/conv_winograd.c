@@ -48,7 +48,7 @@ static void transform_strip(const winograd_job* job, int64_t index, char* slab) 
     const fc_strip strip = fc_strip_at(&job->strips, strip_index);
     const int64_t tile = fc_tiles_before(&job->strips, strip_index) - job->first_tile;
     fc_tile_strip(&job->tiler, &strip, w->source_channel, index % job->units, slab,
-                  job->points + tile * w->lanes * w->element);
+                  job->points + tile * job->tiler.tile * w->element);
 }
 
 /* Scratch of a task of step 2. */
@@ -62,7 +62,7 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
     const fc_winograd* w = &job->w;
     const int64_t vector = w->lanes * w->element;
     product_scratch s = {.plane = tiles * 2 * w->lanes + WINOGRAD_PAD};
-    s.panel_bytes = fc_align((size_t)(WINOGRAD_POINTS * s.plane * w->element));
+    s.panel_bytes = fc_align((size_t)(fc_winograd_points(w->shape) * s.plane * w->element));
     size_t at = s.panel_bytes * (size_t)job->group;
     s.sums = memory;
     s.weights = memory + at;
@@ -78,47 +78,6 @@ static product_scratch layout_products(const winograd_job* job, int64_t tiles, c
                        vector);
     s.bytes = fc_align(at);
     return s;
-}
-
-/* sums[panel][point][tile] of tiles [first, first + tiles) of V. */
-static void multiply(const winograd_job* job, const product_scratch* s, int64_t panel,
-                     int64_t panels, int64_t first, int64_t tiles) {
-    const fc_winograd* w = &job->w;
-    const int64_t lanes = w->lanes, chunk_blocks = fc_winograd_chunk_blocks(w);
-    const int64_t chunks = fc_winograd_chunks(w), panel_bytes = fc_winograd_panel_bytes(w);
-    int64_t segment[64];
-    for (int64_t i = 0; i < chunk_blocks; i++) segment[i] = i * job->tiles * lanes;
-    fc_gemm_panel gemm = {.a_row = lanes,
-                          .a_depth = 1,
-                          .depth = w->terms.block,
-                          .sum_segments = fc_winograd_sum_blocks(w),
-                          .a_segment = segment,
-                          .b_depth = 2 * lanes,
-                          .b_vector = lanes,
-                          .c_row = 2 * lanes,
-                          .c_vector = lanes};
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        gemm.accumulate = chunk > 0;
-        gemm.segments = fc_min(chunk_blocks, w->terms.blocks - chunk * chunk_blocks);
-        const char* weights = s->weights;
-        for (int64_t i = 0; i < panels && job->on_the_way; i++)
-            fc_winograd_pack_panel(w, panel + i, chunk, s->filters, s->weights + i * panel_bytes);
-        for (int64_t point = 0; point < WINOGRAD_POINTS; point++) {
-            const int64_t at =
-                point * job->tiler.plane + (chunk * chunk_blocks * job->tiles + first) * lanes;
-            for (int64_t i = 0; i < panels; i++) {
-                if (!job->on_the_way)
-                    weights = job->weights + ((panel + i) * chunks + chunk) * panel_bytes;
-                else
-                    weights = s->weights + i * panel_bytes;
-                w->kernels->gemm_by_rows(&gemm, tiles, fc_winograd_panel_vectors(w, panel + i),
-                                         job->points + at * w->element,
-                                         weights + point * fc_winograd_panel_plane(w) * w->element,
-                                         s->sums + i * (int64_t)s->panel_bytes +
-                                             point * s->plane * w->element);
-            }
-        }
-    }
 }
 
 static int64_t transforms_of(const winograd_job* job) {
@@ -139,7 +98,19 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
     const int64_t tiles = fc_tiles_before(&job->strips, end) - begin;
     const product_scratch s = layout_products(job, tiles, memory);
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
-    multiply(job, &s, panel, panels, begin - job->first_tile, tiles);
+    const fc_winograd_products products = {
+        .points = job->points + (begin - job->first_tile) * job->tiler.tile * w->element,
+        .point = job->tiler.plane,
+        .vector = job->tiler.block,
+        .tiles = tiles,
+        .weights = job->on_the_way ? NULL : job->weights,
+        .made = s.weights,
+        .filters = s.filters,
+        .sums = s.sums,
+        .plane = s.plane,
+        .panel_bytes = (int64_t)s.panel_bytes,
+    };
+    fc_winograd_multiply(w, &products, panel, panels);
     const int64_t vectors = 2 * (panels - 1) + fc_winograd_panel_vectors(w, panel + panels - 1);
     for (int64_t unit = 0; unit * fc_winograd_unit_vectors(w) < vectors; unit++)
         for (int64_t strip = first; strip < end; strip++) {
@@ -198,7 +169,7 @@ static double terms_of(const fc_winograd* w) {
 }
 
 static double work_of(const fc_winograd* w, int64_t tiles) {
-    return (double)(tiles * w->results * w->phases) * WINOGRAD_POINTS * terms_of(w);
+    return (double)(tiles * w->results * w->phases) * fc_winograd_points(w->shape) * terms_of(w);
 }
 
 static winograd_job plan_job(const fc_winograd* w, const char* packed, int threads) {
@@ -210,11 +181,15 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
                                   .terms = w->terms,
                                   .padding = {w->padding[0], w->padding[1]},
                                   .reach = w->shape->reach,
-                                  .transform = w->kernels->winograd_input,
+                                  .side = fc_winograd_side(w->shape),
+                                  .points = fc_winograd_phases_of(w->shape, w->kernel,
+                                                                  w->terms.stride, w->terms.folded),
+                                  .mirrored = w->mirrored,
+                                  .transform = w->kernels->winograd_input[w->shape->member],
                                   .tile = w->lanes}};
     const int64_t vector = w->lanes * w->element;
     const int64_t panels = fc_winograd_panels(w), all_panels = fc_winograd_packed_bytes(w);
-    const int64_t tile_bytes = WINOGRAD_POINTS * w->terms.blocks * vector;
+    const int64_t tile_bytes = fc_winograd_points(w->shape) * w->terms.blocks * vector;
     const int64_t tiles = fc_mosaic_tiles(&w->mosaic, w->shape);
     job.is_private = all_panels <= WEIGHTS_OWN;
     int64_t most = fc_max(1, (job.is_private ? OWN_BYTES : TILES_BYTES) / tile_bytes);
@@ -250,14 +225,14 @@ static void start_block(winograd_job* job, int64_t block) {
     job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
     job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
     job->parts = fc_ceil_div(job->end_strip - job->first_strip, job->part_strips);
-    job->tiler.block = job->tiles * job->w.lanes;
+    job->tiler.block = job->tiles * job->tiler.tile;
     job->tiler.plane = job->w.terms.blocks * job->tiler.block + WINOGRAD_PAD;
 }
 
 static int64_t points_bytes(const winograd_job* job) {
     const fc_winograd* w = &job->w;
-    return WINOGRAD_POINTS * (w->terms.blocks * job->tiles_most * w->lanes + WINOGRAD_PAD) *
-           w->element;
+    return fc_winograd_points(w->shape) *
+           (w->terms.blocks * job->tiles_most * w->lanes + WINOGRAD_PAD) * w->element;
 }
 
 /* Both steps of a block. */
@@ -279,7 +254,7 @@ static fc_status run_shared_blocks(winograd_job* job, int64_t blocks) {
     fc_status status = FC_OK;
     for (int64_t i = 0; i < blocks && status == FC_OK; i++) {
         start_block(job, i);
-        const double elements = (double)job->tiles * terms_of(w) * WINOGRAD_POINTS;
+        const double elements = (double)job->tiles * terms_of(w) * fc_winograd_points(w->shape);
         status = fc_parallel_for(transforms_of(job), elements * WINOGRAD_MOVE, transform_task, job);
         if (status == FC_OK)
             status = fc_parallel_for(products_of(job), work_of(w, job->tiles), multiply_task, job);

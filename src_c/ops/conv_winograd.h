@@ -1,5 +1,5 @@
-/* Winograd's F(m x m, r x r), m + r = 7, on tiles: what the forward pass, the gradients and weight
- * packing share. All members read 6x6 inputs a tile and form 36 products.
+/* Winograd's F(m x m, r x r) on tiles: what the forward pass, the gradients and weight packing
+ * share. A tile reads n x n inputs, n = m + r - 1, and forms as many products: its points.
  *
  * A convolution with stride s and k taps is one with stride 1 and r = ceil(k / s) taps over s * s
  * times the channels: phase (a, b) of the padded image is x[s i + a, s j + b], and its weights are
@@ -10,10 +10,9 @@
 #include "blocked.h"
 
 enum {
-    WINOGRAD_POINTS = 36, /* products of a tile and a pair of channels */
-    WINOGRAD_STRIDE = 4,  /* at most: scratch grows with its square */
-    WINOGRAD_MOVE = 16,   /* FMAs that take as long as a transformed element, packing included */
-    WINOGRAD_PAD = 48,    /* elements between planes: keeps them off one another's cache sets */
+    WINOGRAD_STRIDE = 4, /* at most: scratch grows with its square */
+    WINOGRAD_MOVE = 16,  /* FMAs that take as long as a transformed element, packing included */
+    WINOGRAD_PAD = 48,   /* elements between planes: keeps them off one another's cache sets */
 };
 
 typedef struct {
@@ -22,9 +21,17 @@ typedef struct {
     int64_t reach; /* further inputs that it reads: one less than the taps of a phase */
 } fc_winograd_shape;
 
-/* NULL unless it has dilation 1, strides up to WINOGRAD_STRIDE and 2 to 5 taps a phase, the same
- * number along both axes. */
-const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv);
+/* Inputs of a tile along an axis; and its products for a pair of channels. */
+static inline int64_t fc_winograd_side(const fc_winograd_shape* shape) {
+    return shape->tile + shape->reach;
+}
+static inline int64_t fc_winograd_points(const fc_winograd_shape* shape) {
+    return fc_winograd_side(shape) * fc_winograd_side(shape);
+}
+
+/* Of a pass: 0 forward, 1 grad_input, 2 grad_weight. NULL unless it has dilation 1, strides up to
+ * WINOGRAD_STRIDE and 2 to 5 taps a phase, the same number along both axes. */
+const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv, int pass);
 
 /* The channels and phases over which a product sums, a vector of them at a time. Where channels are
  * many, a vector holds channels of one phase, and the phases of a block of channels follow one
@@ -46,12 +53,41 @@ fc_winograd_terms fc_winograd_terms_of(int64_t channels, int64_t lanes, const in
  * the group's, the others idle. */
 typedef struct {
     int64_t length, channel, count;
+    int64_t number; /* of the phase */
     int64_t phase[2];
 } fc_winograd_run;
 fc_winograd_run fc_winograd_run_at(const fc_winograd_terms* terms, int64_t at, int64_t end);
+
+/* The phase of a number, where phases follow one another and are not folded. */
+void fc_winograd_phase_of(const int64_t stride[2], int64_t number, int64_t phase[2]);
 /* Taps of a phase along an axis. */
 static inline int64_t fc_winograd_phase_taps(int64_t kernel, int64_t stride, int64_t phase) {
     return fc_ceil_div(kernel - phase, stride);
+}
+
+/* The numbers of the phases that have a point, [its row is at infinity][its column is]. A phase
+ * with a tap less than the transform has no coefficient that infinity could stand for: with 3x3
+ * taps, stride 2 and 25 points, phases have 81 of 100. */
+typedef struct {
+    int64_t first, end;
+} fc_winograd_range;
+typedef struct {
+    fc_winograd_range at[2][2];
+} fc_winograd_phases;
+
+/* All have all points where they are folded, or too many for a chunk of terms to hold. */
+fc_winograd_phases fc_winograd_phases_of(const fc_winograd_shape* shape, const int64_t kernel[2],
+                                         const int64_t stride[2], int folded);
+static inline fc_winograd_range fc_winograd_phases_at(const fc_winograd_phases* phases,
+                                                      int64_t side, int64_t point) {
+    return phases->at[point / side == side - 1][point % side == side - 1];
+}
+/* The points, down and across, that a phase has. */
+static inline void fc_winograd_point_ends(const fc_winograd_phases* phases, int64_t side,
+                                          int64_t number, int64_t end[2]) {
+    const fc_winograd_range down = phases->at[1][0], across = phases->at[0][1];
+    end[0] = side - (number < down.first || number >= down.end);
+    end[1] = side - (number < across.first || number >= across.end);
 }
 
 /* Pixels along an axis: of an image, of padding before it, and of its results. Those of a gradient
@@ -103,6 +139,7 @@ typedef struct {
     int64_t padding[2];                     /* before the source's first row and column */
     int64_t results;                        /* channels of the group in the target */
     int64_t stride[2], phases;              /* of the target: a gradient's; else 1 */
+    fc_winograd_phases points;              /* of either's phases */
     int64_t first[2];                       /* row and column of the first tile's phase (0, 0) */
     fc_mosaic mosaic;                       /* of a phase of the target */
     int64_t read[2];                        /* a gradient's rows and columns before those that no
@@ -111,7 +148,8 @@ typedef struct {
     int64_t weight_room;                    /* elements from there on */
     int64_t result_stride, channel_stride;  /* of a filter, in elements */
     int64_t kernel[2];                      /* its size */
-    int rotated;                            /* taps in reverse order */
+    int mirrored;                           /* tiles from their last pixel on: a gradient's, that
+                                             * its taps are in order */
     const char* bias;                       /* of the group, or NULL */
     int relu;
 } fc_winograd;
@@ -124,6 +162,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient);
  * panels of their own. */
 typedef struct {
     int64_t channel;
+    int64_t number; /* of the phase */
     int64_t phase[2];
 } fc_winograd_result;
 int64_t fc_winograd_block_panels(const fc_winograd* w); /* that belong together */
@@ -134,7 +173,7 @@ fc_winograd_result fc_winograd_result_of(const fc_winograd* w, int64_t panel, in
 /* Transformed weights come in panels of results and chunks of terms, laid out [point][term][result]
  * with zeros for terms past the last. */
 int64_t fc_winograd_chunk_blocks(const fc_winograd* w); /* vectors of terms of a panel */
-int64_t fc_winograd_sum_blocks(const fc_winograd* w);   /* and of a partial sum */
+int64_t fc_winograd_sum_terms(const fc_winograd* w);    /* terms of a partial sum */
 int64_t fc_winograd_chunks(const fc_winograd* w);
 int64_t fc_winograd_panel_plane(const fc_winograd* w);  /* elements from a point to the next */
 int64_t fc_winograd_panel_bytes(const fc_winograd* w);  /* of one panel of one chunk */
@@ -170,8 +209,11 @@ typedef struct {
     fc_image image;
     fc_mosaic mosaic;
     fc_winograd_terms terms;
-    int64_t padding[2]; /* before the mosaic's first row and column */
-    int64_t reach;      /* pixels that a tile reads beyond its own */
+    int64_t padding[2];        /* before the mosaic's first row and column */
+    int64_t reach;             /* pixels that a tile reads beyond its own */
+    int64_t side;              /* points of a tile along an axis */
+    fc_winograd_phases points; /* of the terms */
+    int mirrored;              /* tiles begin at their last pixel */
     fc_squares_kernel transform;
     int64_t plane, block, tile;
 } fc_tiler;
@@ -183,6 +225,20 @@ int64_t fc_tiler_slab_bytes(const fc_tiler* tiler, const fc_strips* s);
 /* One unit of a group whose channels begin at `channel`; slab is scratch. */
 void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t unit,
                    char* slab, char* points);
+
+/* The products of a part of V's tiles with panels of weights. */
+typedef struct {
+    const char* points;    /* V, from the part's first tile on */
+    int64_t point, vector; /* elements of V from a point to the next, and from a vector of terms */
+    int64_t tiles;
+    const char* weights;  /* transformed, of all panels; or NULL: they are made on the way */
+    char *made, *filters; /* then, of the panels of a call; and scratch to make them */
+    char* sums;           /* [panel][point][tile][2 vectors] */
+    int64_t plane;        /* elements from a point to the next */
+    int64_t panel_bytes;  /* from a panel to the next */
+} fc_winograd_products;
+void fc_winograd_multiply(const fc_winograd* w, const fc_winograd_products* products, int64_t panel,
+                          int64_t panels);
 
 /* Sums of products of one strip's tiles, [panel][point][tile][2 vectors], and scratch for its
  * pixels.

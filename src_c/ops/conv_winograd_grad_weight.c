@@ -87,7 +87,7 @@ static void store_sums(const weight_job* job, int64_t panel, int64_t first, int6
     const fc_winograd_terms* terms = &job->input.terms;
     const int64_t lanes = job->lanes, vector = lanes * job->element, taps = taps_of(job);
     fc_squares squares = {.in_item = 2 * lanes,
-                          .in_row = 6 * plane,
+                          .in_row = fc_winograd_side(job->shape) * plane,
                           .in_column = plane,
                           .out_item = taps * lanes,
                           .out_row = terms->stride[0] * job->kernel[1] * lanes,
@@ -130,8 +130,13 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
                                 .b_vector = lanes,
                                 .c_row = 2 * lanes,
                                 .c_vector = lanes};
-    for (int64_t point = 0; point < WINOGRAD_POINTS; point++)
-        for (int64_t b = 0; b < blocks; b++)
+    for (int64_t point = 0; point < fc_winograd_points(job->shape); point++) {
+        const fc_winograd_range phases =
+            fc_winograd_phases_at(&job->input.points, job->input.side, point);
+        for (int64_t b = 0; b < blocks; b++) {
+            const int64_t phase = (first + b) % terms->phases;
+            /* the sums that it lacks are of a tap that it has not: none is read */
+            if (phase < phases.first || phase >= phases.end) continue;
             job->kernels->gemm_by_columns(
                 &gemm, terms->block, vectors,
                 job->v +
@@ -139,6 +144,8 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
                 job->d + (point * job->grad_output.plane + panel * job->tiles * 2 * lanes) *
                              job->element,
                 products + (point * plane + b * terms->block * 2 * lanes) * job->element);
+        }
+    }
     store_sums(job, panel, first, blocks, plane, products);
 }
 
@@ -160,7 +167,8 @@ static int64_t step_bytes(const weight_job* job) {
     const int64_t slab = fc_max(fc_tiler_slab_bytes(&job->input, &job->strips),
                                 fc_tiler_slab_bytes(&job->grad_output, &job->strips));
     const int64_t plane = GROUP * job->lanes * 2 * job->lanes + WINOGRAD_PAD;
-    return (int64_t)fc_align((size_t)fc_max(slab, WINOGRAD_POINTS * plane * job->element));
+    return (int64_t)fc_align(
+        (size_t)fc_max(slab, fc_winograd_points(job->shape) * plane * job->element));
 }
 
 static fc_status store_weights(void* context, int64_t index) {
@@ -177,13 +185,15 @@ static fc_status store_weights(void* context, int64_t index) {
 
 /* Elements of V and D of a tile. */
 static int64_t tile_elements(const weight_job* job) {
-    return WINOGRAD_POINTS * (job->input.terms.blocks + 2 * out_panels(job)) * job->lanes;
+    return fc_winograd_points(job->shape) * (job->input.terms.blocks + 2 * out_panels(job)) *
+           job->lanes;
 }
 
 static int64_t points_bytes(const weight_job* job) {
     const int64_t tiles = job->strips_of_block * job->strips.rows * job->strips.columns;
     return (int64_t)fc_align(
-        (size_t)((tiles * tile_elements(job) + 2 * WINOGRAD_PAD * WINOGRAD_POINTS) * job->element));
+        (size_t)((tiles * tile_elements(job) + 2 * WINOGRAD_PAD * fc_winograd_points(job->shape)) *
+                 job->element));
 }
 
 static int64_t blocks_of(const weight_job* job) {
@@ -220,6 +230,8 @@ static void plan_sides(weight_job* job, const fc_conv2d* conv) {
                                  : share(job->in_channels, terms->run, SIDE / terms->phases);
     job->out_side = share(job->out_channels, 2 * job->lanes, SIDE);
     job->grad_output.terms = fc_winograd_terms_of(job->out_side, job->lanes, one);
+    job->input.points = fc_winograd_phases_of(job->shape, job->kernel, conv->stride, terms->folded);
+    job->grad_output.points = fc_winograd_phases_of(job->shape, job->kernel, one, 0);
     set_rectangle(job, 0, 0);
 }
 
@@ -259,8 +271,9 @@ static void share_among_threads(weight_job* job, int64_t threads) {
 }
 
 static double work_of(const weight_job* job) {
-    return (double)fc_mosaic_tiles(&job->input.mosaic, job->shape) * WINOGRAD_POINTS *
-           (double)(job->in_channels * job->input.terms.phases) * (double)job->out_channels;
+    return (double)fc_mosaic_tiles(&job->input.mosaic, job->shape) *
+           fc_winograd_points(job->shape) * (double)(job->in_channels * job->input.terms.phases) *
+           (double)job->out_channels;
 }
 
 static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv, fc_dtype dtype) {
@@ -275,12 +288,14 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
         .input = {.image = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
                                        conv->in_layout),
                   .padding = {conv->padding[0], conv->padding[1]},
-                  .reach = shape->reach},
+                  .reach = shape->reach,
+                  .side = fc_winograd_side(shape)},
         .grad_output = {.image = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                             conv->out_size, conv->out_layout)},
+                                             conv->out_size, conv->out_layout),
+                        .side = fc_winograd_side(shape)},
     };
     job.lanes = job.kernels->lanes;
-    job.input.transform = job.kernels->winograd_input;
+    job.input.transform = job.kernels->winograd_input[shape->member];
     job.input.tile = job.lanes;
     job.grad_output.transform = job.kernels->winograd_grad_output[shape->member];
     job.grad_output.tile = 2 * job.lanes;
@@ -301,7 +316,7 @@ static void start_block(weight_job* job, int64_t block) {
     job->input.block = job->tiles * job->lanes;
     job->input.plane = job->input.terms.blocks * job->input.block + WINOGRAD_PAD;
     job->grad_output.plane = out_panels(job) * job->tiles * 2 * job->lanes + WINOGRAD_PAD;
-    job->d = job->v + WINOGRAD_POINTS * job->input.plane * job->element;
+    job->d = job->v + fc_winograd_points(job->shape) * job->input.plane * job->element;
 }
 
 /* index is a slice of the blocks and a rectangle. */
@@ -340,7 +355,7 @@ static fc_status run_group(weight_job job) {
 
 fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                          const void* grad_output, void* grad_weight) {
-    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
+    const fc_winograd_shape* shape = fc_winograd_shape_of(conv, 2);
     if (!shape || !fc_groups_fit_blocks(conv, dtype)) return FC_ERROR_ARGUMENT;
     weight_job job = plan_job(shape, conv, dtype);
     job.input.image.data = (char*)input;
@@ -359,7 +374,7 @@ fc_status fc_conv2d_winograd_grad_weight(const fc_conv2d* conv, fc_dtype dtype, 
 }
 
 int64_t fc_winograd_grad_weight_workspace(const fc_conv2d* conv, fc_dtype dtype) {
-    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
+    const fc_winograd_shape* shape = fc_winograd_shape_of(conv, 2);
     if (!shape) return 0;
     const weight_job job = plan_job(shape, conv, dtype);
     return step_bytes(&job) + points_bytes(&job);

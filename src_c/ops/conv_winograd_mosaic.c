@@ -181,10 +181,3 @@ void fc_mosaic_unpack(const fc_mosaic* m, const fc_image* image, const fc_block*
         }
     }
 }
-
-int64_t fc_conv2d_winograd_tiles(const fc_conv2d* conv, int pass) {
-    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
-    if (!shape) return 0;
-    const fc_mosaic mosaic = fc_mosaic_of(conv, shape, pass == 1);
-    return fc_mosaic_tiles(&mosaic, shape);
-}

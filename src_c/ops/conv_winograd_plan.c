@@ -2,16 +2,24 @@
  * which results belong together. */
 #include "conv_winograd.h"
 
+/* Stride 1 and 3 taps: results that sum fewer channels average too little of the error of 4x4
+ * tiles out. */
+enum { FEW_CHANNELS = 64 };
+
 static const fc_winograd_shape shapes[FC_WINOGRAD_MEMBERS] = {
-    {.member = FC_WINOGRAD_5_2, .tile = 5, .reach = 1},
+    {.member = FC_WINOGRAD_4_2, .tile = 4, .reach = 1},
+    {.member = FC_WINOGRAD_3_3, .tile = 3, .reach = 2},
     {.member = FC_WINOGRAD_4_3, .tile = 4, .reach = 2},
     {.member = FC_WINOGRAD_3_4, .tile = 3, .reach = 3},
     {.member = FC_WINOGRAD_2_5, .tile = 2, .reach = 4},
 };
 
-const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv) {
+const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv, int pass) {
+    const int64_t channels = (pass == 1 ? conv->out_channels : conv->in_channels) / conv->groups;
+    const int is_few =
+        pass < 2 && channels < FEW_CHANNELS && conv->stride[0] * conv->stride[1] == 1;
     for (int i = 0; i < FC_WINOGRAD_MEMBERS; i++) {
-        int fits = 1;
+        int fits = is_few || shapes[i].member != FC_WINOGRAD_3_3;
         for (int axis = 0; axis < 2; axis++)
             fits &= conv->dilation[axis] == 1 && conv->stride[axis] <= WINOGRAD_STRIDE &&
                     fc_ceil_div(conv->kernel_size[axis], conv->stride[axis]) == shapes[i].reach + 1;
@@ -34,20 +42,62 @@ fc_winograd_terms fc_winograd_terms_of(int64_t channels, int64_t lanes, const in
     return terms;
 }
 
+/* Of 2x2 phases, those of even rows are neighbours, and so are those of even columns: they may have
+ * a tap more. */
+void fc_winograd_phase_of(const int64_t stride[2], int64_t number, int64_t phase[2]) {
+    static const int64_t two[4][2] = {{0, 1}, {0, 0}, {1, 0}, {1, 1}};
+    const int is_two = stride[0] == 2 && stride[1] == 2;
+    phase[0] = is_two ? two[number][0] : number / stride[1];
+    phase[1] = is_two ? two[number][1] : number % stride[1];
+}
+
+static int has_point(const fc_winograd_shape* shape, const int64_t kernel[2],
+                     const int64_t stride[2], int64_t number, const int at_infinity[2]) {
+    int64_t phase[2];
+    fc_winograd_phase_of(stride, number, phase);
+    int has = 1;
+    for (int axis = 0; axis < 2; axis++)
+        has &= !at_infinity[axis] ||
+               fc_winograd_phase_taps(kernel[axis], stride[axis], phase[axis]) > shape->reach;
+    return has;
+}
+
+fc_winograd_phases fc_winograd_phases_of(const fc_winograd_shape* shape, const int64_t kernel[2],
+                                         const int64_t stride[2], int folded) {
+    const int64_t count = stride[0] * stride[1];
+    fc_winograd_phases phases;
+    for (int i = 0; i < 4; i++) {
+        const int at_infinity[2] = {i / 2, i % 2};
+        fc_winograd_range range = {.end = count};
+        if (!folded && (count == 2 || count == 4)) {
+            while (!has_point(shape, kernel, stride, range.first, at_infinity)) range.first++;
+            while (!has_point(shape, kernel, stride, range.end - 1, at_infinity)) range.end--;
+        }
+        phases.at[i / 2][i % 2] = range;
+    }
+    return phases;
+}
+
 fc_winograd_run fc_winograd_run_at(const fc_winograd_terms* terms, int64_t at, int64_t end) {
     const int64_t inside = at % terms->run, number = at / terms->run;
     const int64_t phase = number % terms->phases;
     fc_winograd_run run = {
         .length = fc_min(terms->run - inside, end - at),
         .channel = number / terms->phases * terms->run + inside,
-        .phase = {phase / terms->stride[1], phase % terms->stride[1]},
+        .number = phase,
     };
+    if (terms->folded) {
+        run.phase[0] = phase / terms->stride[1];
+        run.phase[1] = phase % terms->stride[1];
+    } else {
+        fc_winograd_phase_of(terms->stride, phase, run.phase);
+    }
     run.count = fc_max(0, fc_min(run.length, terms->channels - run.channel));
     return run;
 }
 
 fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) {
-    const fc_winograd_shape* shape = fc_winograd_shape_of(conv);
+    const fc_winograd_shape* shape = fc_winograd_shape_of(conv, gradient);
     if (!shape || !fc_groups_fit_blocks(conv, dtype)) return (fc_winograd){.shape = NULL};
     static const int64_t one[2] = {1, 1};
     const int64_t in = conv->in_channels / conv->groups, out = conv->out_channels / conv->groups;
@@ -61,7 +111,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
         .kernel = {conv->kernel_size[0], conv->kernel_size[1]},
         .result_stride = gradient ? taps : in * taps,
         .channel_stride = gradient ? in * taps : taps,
-        .rotated = gradient,
+        .mirrored = gradient,
     };
     w.lanes = w.kernels->lanes;
     w.terms = fc_winograd_terms_of(gradient ? out : in, w.lanes, gradient ? one : conv->stride);
@@ -75,6 +125,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
     }
     w.mosaic = fc_mosaic_of(conv, shape, gradient);
     w.phases = w.stride[0] * w.stride[1];
+    w.points = fc_winograd_phases_of(shape, conv->kernel_size, conv->stride, w.terms.folded);
     w.source = w.target =
         fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size, conv->in_layout);
     const fc_image outputs =
@@ -106,6 +157,25 @@ int fc_winograd_panel_vectors(const fc_winograd* w, int64_t panel) {
 fc_winograd_result fc_winograd_result_of(const fc_winograd* w, int64_t panel, int n) {
     const int64_t vector = first_vector(w, panel) + n;
     if (w->phases == 1) return (fc_winograd_result){.channel = vector * w->lanes};
-    return (fc_winograd_result){.channel = panel / fc_winograd_block_panels(w) * w->lanes,
-                                .phase = {vector / w->stride[1], vector % w->stride[1]}};
+    fc_winograd_result result = {.channel = panel / fc_winograd_block_panels(w) * w->lanes};
+    result.number = vector;
+    fc_winograd_phase_of(w->stride, vector, result.phase);
+    return result;
+}
+
+fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    const fc_winograd_shape* shape = fc_winograd_shape_of(conv, pass);
+    if (!shape) return (fc_winograd_tiling){.tiles = 0};
+    const int64_t channels = conv->in_channels / conv->groups;
+    const fc_winograd_terms terms =
+        fc_winograd_terms_of(channels, fc_kernels_for(dtype)->lanes, conv->stride);
+    const fc_winograd_phases phases =
+        fc_winograd_phases_of(shape, conv->kernel_size, conv->stride, pass != 1 && terms.folded);
+    const fc_mosaic mosaic = fc_mosaic_of(conv, shape, pass == 1);
+    fc_winograd_tiling tiling = {.tiles = fc_mosaic_tiles(&mosaic, shape), .size = shape->tile};
+    for (int64_t point = 0; point < fc_winograd_points(shape); point++) {
+        const fc_winograd_range at = fc_winograd_phases_at(&phases, fc_winograd_side(shape), point);
+        tiling.products += at.end - at.first;
+    }
+    return tiling;
 }

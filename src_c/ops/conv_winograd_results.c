@@ -16,15 +16,16 @@ static void store_vector(const fc_winograd* w, const fc_winograd_sums* s, const 
     const int64_t row = w->stride[0] * pitch * lanes, column = w->stride[1] * lanes;
     const fc_squares squares = {.items = strip->columns,
                                 .in_item = -2 * lanes,
-                                .in_row = 6 * s->plane,
+                                .in_row = fc_winograd_side(w->shape) * s->plane,
                                 .in_column = s->plane,
                                 .out_item = -tile * column,
-                                .out_row = row,
-                                .out_column = column};
+                                .out_row = w->mirrored ? -row : row,
+                                .out_column = w->mirrored ? -column : column};
     const int64_t last = strip->columns - 1;
+    const int64_t corner = w->mirrored ? (tile - 1) * (row + column) : 0;
     for (int64_t i = 0; i < strip->rows; i++) {
         const int64_t to =
-            (phase[0] * pitch + phase[1]) * lanes + i * tile * row + last * tile * column;
+            (phase[0] * pitch + phase[1]) * lanes + i * tile * row + last * tile * column + corner;
         w->kernels->winograd_output[w->shape->member](
             &squares, sums + (i * strip->columns + last) * 2 * vector, s->slab + to * w->element);
     }
@@ -53,7 +54,8 @@ void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, co
     if (w->phases == 1) end[0] = w->mosaic.size[0], end[1] = w->mosaic.size[1];
     end[0] = fc_min(block.row + strip->rows * tile * w->stride[0], end[0]);
     end[1] = fc_min(block.column + block.pitch, end[1]);
-    if (w->phases == 1) block.pitch = end[1] - block.column;
+    /* not where a mirrored tile would meet what it wrote itself */
+    if (w->phases == 1 && (!w->mirrored || strip->columns > 1)) block.pitch = end[1] - block.column;
     for (int64_t i = 0; i < w->phases; i++) {
         const int64_t number = unit * fc_winograd_unit_vectors(w) + i;
         const fc_winograd_result result =

@@ -104,20 +104,24 @@ void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel
      * next: another part of the pixel, or another of the pixels that share it */
     const int64_t pixel = terms->folded ? terms->pixel : across * lanes;
     const int64_t row = terms->folded ? columns * pixel : columns * down * pixel;
-    const fc_squares squares = {.items = strip->columns,
-                                .in_item = tile * pixel,
-                                .in_row = row,
-                                .in_column = pixel,
-                                .out_item = tiler->tile,
-                                .out_row = 6 * tiler->plane,
-                                .out_column = tiler->plane};
+    fc_squares squares = {.items = strip->columns,
+                          .in_item = tile * pixel,
+                          .in_row = tiler->mirrored ? -row : row,
+                          .in_column = tiler->mirrored ? -pixel : pixel,
+                          .out_item = tiler->tile,
+                          .out_row = tiler->side * tiler->plane,
+                          .out_column = tiler->plane};
+    const int64_t corner = tiler->mirrored ? (tiler->side - 1) * (row + pixel) : 0;
     const int64_t vectors = terms->folded ? terms->blocks : terms->phases;
     for (int64_t v = 0; v < vectors; v++) {
+        int64_t phase[2] = {0, 0};
+        if (!terms->folded) fc_winograd_phase_of(terms->stride, v, phase);
+        fc_winograd_point_ends(&tiler->points, tiler->side, v, squares.point_end);
         const int64_t from =
-            terms->folded ? v * terms->block : (v / across * columns * across + v % across) * lanes;
+            terms->folded ? v * terms->block : (phase[0] * columns * across + phase[1]) * lanes;
         char* to = points + (unit * terms->phases + v) * tiler->block * element;
         for (int64_t i = 0; i < strip->rows; i++)
-            tiler->transform(&squares, slab + (from + i * tile * row) * element,
+            tiler->transform(&squares, slab + (from + corner + i * tile * row) * element,
                              to + i * strip->columns * tiler->tile * element);
     }
 }

@@ -11,14 +11,16 @@ int64_t fc_winograd_chunk_blocks(const fc_winograd* w) {
 
 /* The transforms enlarge the error of a sum; adding up sums of few terms as a tree brings it back
  * to that of a direct sum. Few terms average less out, so their sums are shorter, but for kernels
- * of five taps a phase: they have terms enough. So are those of phases, where few taps at an
- * image's edge bear the error of a whole tile. */
-int64_t fc_winograd_sum_blocks(const fc_winograd* w) {
+ * of two taps a phase, whose transforms enlarge little; with five taps fewer channels are terms
+ * enough. Phases have short ones, too: few taps at an image's edge bear the error of a whole tile.
+ */
+int64_t fc_winograd_sum_terms(const fc_winograd* w) {
     const int64_t depth = w->terms.channels * w->terms.phases;
-    const int is_plain = w->terms.phases == 1 && w->shape->member != FC_WINOGRAD_5_2;
-    int64_t sum = depth >= 256 && is_plain ? CHUNK : depth >= 128 ? 32 : 16;
-    if (w->dtype == FC_FLOAT64 || w->shape->member == FC_WINOGRAD_2_5) sum = CHUNK;
-    return fc_max(1, sum / w->lanes);
+    const fc_winograd_member member = w->shape->member;
+    if (w->dtype == FC_FLOAT64 || member == FC_WINOGRAD_4_2) return CHUNK;
+    if (depth < 24 && w->terms.phases == 1) return 8;
+    if (depth >= 64 && member == FC_WINOGRAD_2_5) return CHUNK;
+    return depth >= 256 && w->terms.phases == 1 ? CHUNK : depth >= 128 ? 32 : 16;
 }
 
 int64_t fc_winograd_chunks(const fc_winograd* w) {
@@ -30,7 +32,7 @@ int64_t fc_winograd_panel_plane(const fc_winograd* w) {
 }
 
 int64_t fc_winograd_panel_bytes(const fc_winograd* w) {
-    return WINOGRAD_POINTS * fc_winograd_panel_plane(w) * w->element;
+    return fc_winograd_points(w->shape) * fc_winograd_panel_plane(w) * w->element;
 }
 
 int64_t fc_winograd_packed_bytes(const fc_winograd* w) {
@@ -59,31 +61,25 @@ static void gather_filters(const fc_winograd* w, int64_t result, int64_t channel
 }
 
 /* Transform `count` channels' weights of one phase, gathered in `filters`. */
-static void transform_phase(const fc_winograd* w, const int64_t phase[2], int64_t count,
-                            const char* filters, char* packed) {
+static void transform_phase(const fc_winograd* w, int64_t number, const int64_t phase[2],
+                            int64_t count, const char* filters, char* packed) {
     const int64_t lanes = w->lanes, plane = fc_winograd_panel_plane(w);
-    const int64_t side = w->shape->reach + 1;
+    /* a convolution's phases are those of its terms, a gradient's those of its results */
+    const int64_t* stride = w->mirrored ? w->stride : w->terms.stride;
     fc_squares squares = {.items = count,
                           .in_item = w->kernel[0] * w->kernel[1] * lanes,
                           .out_item = 2 * lanes,
-                          .out_row = 6 * plane,
+                          .out_row = fc_winograd_side(w->shape) * plane,
                           .out_column = plane};
-    int64_t step[2] = {w->kernel[1] * lanes, lanes}, from = 0;
+    const int64_t step[2] = {w->kernel[1] * lanes, lanes};
+    int64_t from = 0;
     for (int axis = 0; axis < 2; axis++) {
-        /* a convolution's phases are those of its terms, a gradient's those of its results */
-        const int64_t stride = w->rotated ? w->stride[axis] : w->terms.stride[axis];
-        const int64_t taps = fc_winograd_phase_taps(w->kernel[axis], stride, phase[axis]);
+        squares.tap_end[axis] = fc_winograd_phase_taps(w->kernel[axis], stride[axis], phase[axis]);
         from += phase[axis] * step[axis];
-        step[axis] *= stride;
-        squares.tap_end[axis] = taps;
-        if (!w->rotated) continue;
-        from += (side - 1) * step[axis];
-        step[axis] = -step[axis];
-        squares.tap_first[axis] = side - taps;
-        squares.tap_end[axis] = side;
     }
-    squares.in_row = step[0];
-    squares.in_column = step[1];
+    fc_winograd_point_ends(&w->points, fc_winograd_side(w->shape), number, squares.point_end);
+    squares.in_row = step[0] * stride[0];
+    squares.in_column = step[1] * stride[1];
     w->kernels->winograd_weight[w->shape->member](&squares, filters + from * w->element, packed);
 }
 
@@ -102,7 +98,8 @@ static void pack_vector(const fc_winograd* w, fc_winograd_result result, int64_t
             gathered = channel;
         }
         if (run.count > 0)
-            transform_phase(w, w->rotated ? result.phase : run.phase, run.count,
+            transform_phase(w, w->mirrored ? result.number : run.number,
+                            w->mirrored ? result.phase : run.phase, run.count,
                             filters + inside * item,
                             packed + (at - first) * 2 * w->lanes * w->element);
         at += run.length;
@@ -115,7 +112,7 @@ static void clear_idle(const fc_winograd* w, int64_t first, int64_t end, char* p
     for (int64_t at = first; at < end;) {
         const fc_winograd_run run = fc_winograd_run_at(&w->terms, at, end);
         char* to = packed + (at - first + run.count) * row;
-        for (int p = 0; p < WINOGRAD_POINTS && run.count < run.length; p++)
+        for (int p = 0; p < fc_winograd_points(w->shape) && run.count < run.length; p++)
             memset(to + p * plane * w->element, 0, (size_t)((run.length - run.count) * row));
         at += run.length;
     }

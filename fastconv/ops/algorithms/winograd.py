@@ -1,11 +1,13 @@
-"""Winograd's F(m x m, r x r), m + r = 7: 36 products where direct sums have (m r)^2.
+"""Winograd's F(m x m, r x r): (m + r - 1)^2 products where direct sums have (m r)^2.
 
-Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with the points
-{0, +-11/16, +-3/2, infinity}, so that all members read 6x6 inputs a tile, and channels summed in
-chunks of up to 64 (src_c/ops/conv_winograd.c). A kernel with a stride is r x r = ceil(kernel /
-stride) taps for each phase of the stride, and phases count as channels: 11x11 with stride 4 on 3
-channels is 3x3 on 48. An infinity or a NaN in the input spreads over the outputs of the tiles that
-read it, but never to another image.
+Lavin and Gray, "Fast algorithms for convolutional neural networks" (2015), with channels summed in
+chunks of up to 64 (src_c/ops/conv_winograd.c). Tiles read 6x6 inputs, with the points {0, +-11/16,
++-3/2, infinity}; or 5x5, with {+-7/16, +-5/4, infinity}, whose error is half as large: for 2 taps,
+and for 3 where channels are few. A kernel with a stride is r x r = ceil(kernel / stride) taps for
+each phase of the stride, and phases count as channels: 11x11 with stride 4 on 3 channels is 3x3 on
+48; 3x3 with stride 2 is 2x2, 2x1, 1x2 and 1x1, which have 81 products for 4x4 outputs (direct: 144).
+An infinity or a NaN in the input spreads over the outputs of the tiles that read it, but never to
+another image.
 
 With stride 1, small images of a batch lie side by side where that saves tiles
 (src_c/ops/conv_winograd_mosaic.c), so a tile may read two, and the last bits of an image's results
@@ -14,8 +16,8 @@ finite and within a factor of 4, so that no image's results have the error of mu
 
 On normally distributed data the largest float32 error of tens of thousands of results is below
 4e-7 * sum |x| |w| where `averages` says so; at an image's corners, which meet 4 of 9 taps, one of a
-million results has come to 6e-7 (3x3, 64 channels; 3e-7 from 192 on). `error_bound` holds for any
-data.
+million results has come to 6e-7 (3x3, 64 channels; 4.3e-7 with fewer, and less from 96 on).
+`error_bound` holds for any data.
 """
 
 import math
@@ -24,18 +26,19 @@ from typing import Any
 import numpy as np
 
 from fastconv._core.blocked import winograd as core
-from fastconv._core.blocked import winograd_tiles
+from fastconv._core.blocked import winograd_tiling
+from fastconv._core.runtime import selected_isa
 from fastconv.ops.algorithms.packing import pack
 from fastconv.ops.arrays import Array
 from fastconv.ops.geometry import Conv2dGeometry
 
 name = "winograd"
 
-#: Products of a tile; channels of a partial sum, at most.
-POINTS, CHUNK = 36, 64
+#: Channels of a partial sum, at most.
+CHUNK = 64
 
-#: Outputs of a tile along an axis, by the taps of a phase.
-TILE = {2: 5, 3: 4, 4: 3, 5: 2}
+#: Taps of a phase.
+TAPS = (2, 3, 4, 5)
 
 #: Strides that the core does.
 LARGEST_STRIDE = 4
@@ -43,18 +46,23 @@ LARGEST_STRIDE = 4
 #: Largest error of normal data, relative to sum |x| |w|, that "auto" accepts.
 LARGEST_ERROR = 4e-7
 
-#: The largest error (measured) of a sum over one channel and phase with one tap, by the taps of a
-#: phase. It falls with the root of the terms, and with the taps that an output meets: those at an
-#: edge have the error of their tile, but few taps, which the average over few pixels forgives them
-#: by a factor of EDGES. For 3x3 and 5x5 kernels with the padding that keeps the size this means
-#: some 60 channels; stride 1 asks for FEWEST_CHANNELS with any padding.
-ERROR, EDGES = {2: 250e-7, 3: 200e-7, 4: 240e-7, 5: 440e-7}, 1.6
+#: By outputs and taps along an axis: the largest error (measured) of a sum over one channel and
+#: phase with one tap. It falls with the root of the terms, and with the taps that an output meets:
+#: those at an edge have the error of their tile, but few taps, which the average over few pixels
+#: forgives them by a factor of EDGES. For 3x3 and 5x5 kernels with the padding that keeps the size
+#: this means some 60 and 16 channels (3x3 in tiles of 3x3: 16, too); stride 1 asks for
+#: FEWEST_CHANNELS with any padding.
+ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 225e-7}
+EDGES = 1.6
+FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
 
-FEWEST_CHANNELS = 64
+#: And at least so many where a product is rounded before it is added: without FMA.
+FEWEST_WITHOUT_FMA = 32
+HAS_FMA = selected_isa() != "baseline"
 
 #: Tiles from which on errors of weight gradients stay below it. The weights' outer taps magnify
 #: most: a gradient of 5 taps, 4 terms a tile, needs many tiles.
-FEWEST_TILES = {2: 64, 3: 32, 4: 256, 5: 768}
+FEWEST_TILES = {(4, 2): 64, (4, 3): 32, (3, 4): 256, (2, 5): 768}
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.
@@ -62,7 +70,7 @@ LARGEST_PACKED = 16 << 20
 
 #: Largest growth of a rounding error through the transforms: with At, G and Bt of src_c/kernels/
 #: winograd.inc, (max over outputs i of sum over points p of |At[i,p]| sum|G[p]| sum|Bt[p]|) ** 2.
-GROWTH = {2: 358.0, 3: 583.0, 4: 858.0, 5: 1236.0}
+GROWTH = {(4, 2): 153.0, (3, 3): 256.0, (4, 3): 583.0, (3, 4): 858.0, (2, 5): 1236.0}
 
 #: Roundings of the three transforms that a product or a sum meets, without FMA: two dimensions of
 #: 3 (input), 6 (weight, its divisor's own included) and 4 (output).
@@ -76,7 +84,7 @@ def rejects(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> str | None:
         return "it needs dilation 1"
     if max(g.stride) > LARGEST_STRIDE:
         return f"it needs strides up to {LARGEST_STRIDE}, not {max(g.stride)}"
-    if _taps(g) not in TILE:
+    if _taps(g) not in TAPS:
         size = f"{g.kernel_height}x{g.kernel_width}"
         strides = "x".join(map(str, g.stride))
         return (
@@ -110,20 +118,28 @@ def _edge_taps(geometry: Conv2dGeometry, which: str) -> int:
     return result
 
 
+def _member(geometry: Conv2dGeometry, which: str) -> tuple[int, int]:
+    """Outputs and taps of a tile along an axis."""
+    _, size, _ = winograd_tiling(geometry.core, False, which)
+    return size, _taps(geometry)
+
+
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
     """Tell whether enough terms are summed for float32 errors below LARGEST_ERROR."""
     g, taps = geometry, _taps(geometry)
-    if taps not in TILE:
+    if rejects(g, np.dtype(np.float32)):
         return False
+    member = _member(g, which)
     if which == "grad_weight":
-        return winograd_tiles(g.core, which) >= FEWEST_TILES[taps]
+        return winograd_tiling(g.core, False, which)[0] >= FEWEST_TILES[member]
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
-    if tuple(g.stride) == (1, 1) and channels < FEWEST_CHANNELS:
+    fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
+    if tuple(g.stride) == (1, 1) and channels < fewest:
         return False
     phases = g.stride[0] * g.stride[1] if which == "forward" else 1
     whole = g.kernel_height * g.kernel_width if which == "forward" else taps * taps
     met = min(float(whole), EDGES * _edge_taps(g, which))
-    return ERROR[taps] * math.sqrt(phases) <= LARGEST_ERROR * math.sqrt(channels) * met
+    return ERROR[member] * math.sqrt(phases) <= LARGEST_ERROR * math.sqrt(channels) * met
 
 
 def workspace(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> int:
@@ -159,11 +175,13 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     else:
         terms, vectors = _terms(inputs, phases, lanes)
         results = -(-outputs // lanes)
-    tiles = winograd_tiles(g.core, which) * g.groups * POINTS
+    tiles, size, products = winograd_tiling(g.core, dtype.itemsize == 8, which)
+    points = (size + _taps(g) - 1) ** 2 * g.groups
+    products *= g.groups
     return [
-        float(tiles * terms * results * lanes),
-        float(tiles * (vectors + results) * lanes),
-        float(terms * results * lanes * g.groups * POINTS),
+        float(tiles * products * terms * results * lanes) / phases,
+        float(tiles * points * (vectors + results) * lanes),
+        float(products * terms * results * lanes) / phases,
     ]
 
 
@@ -179,18 +197,19 @@ def _terms(channels: int, phases: int, lanes: int) -> tuple[int, int]:
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:
     """Return the factor of the bound of outputs and input gradients, and what it multiplies.
 
-    One rounding for each of up to CHUNK products in order, for each chunk, and for each of the
+    One rounding for each of up to CHUNK products in order, for each partial sum, and for each of the
     operations of the transforms, times the transforms' growth.
     """
-    g, taps = geometry, _taps(geometry)
+    g = geometry
     phases = g.stride[0] * g.stride[1]
     terms = max(g.in_channels * phases, g.out_channels) // g.groups
-    chunk = CHUNK if phases == 1 and taps > 2 else CHUNK // 2
+    growth = max(GROWTH[_member(g, which)] for which in ("forward", "grad_input"))
+    chunk = CHUNK if phases == 1 or _taps(g) == 2 else CHUNK // 2
     roundings = min(terms, CHUNK) + -(-terms // chunk) + TRANSFORM_ROUNDINGS
     of_phases = " and phases of the stride" if phases > 1 else ""
     return (
-        GROWTH[taps] * roundings * float(np.finfo(dtype).eps) / 2,
-        f"sum over channels{of_phases} of (max |x| of a 6x6 tile) (max |w| of a filter)",
+        growth * roundings * float(np.finfo(dtype).eps) / 2,
+        f"sum over channels{of_phases} of (max |x| of a tile of 6x6) (max |w| of a filter)",
     )
 
 

@@ -16,10 +16,21 @@ from processes import output_of
 
 import fastconv as fc
 from fastconv._core.blocked import winograd as core
+from fastconv._core.blocked import winograd_tiling
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import winograd
 
-POINTS = [Fraction(0), Fraction(11, 16), Fraction(-11, 16), Fraction(3, 2), Fraction(-3, 2)]
+#: Finite points, by the side of a tile.
+POINTS = {
+    5: [Fraction(7, 16), Fraction(-7, 16), Fraction(5, 4), Fraction(-5, 4)],
+    6: [Fraction(0), Fraction(11, 16), Fraction(-11, 16), Fraction(3, 2), Fraction(-3, 2)],
+}
+
+#: Channels that are enough only where there are FMAs.
+FEW = (16, 20, 24) if winograd.HAS_FMA else ()
+
+#: Outputs and taps of a tile along an axis.
+MEMBERS = [(4, 2), (3, 3), (4, 3), (3, 4), (2, 5)]
 
 CASES = {
     "several chunks of channels": Case((2, 150, 13, 17), (70, 150, 3, 3), padding=1),
@@ -35,48 +46,50 @@ CASES = {
 }
 
 
-def product_without(point):
+def product_without(point, side):
     """Coefficients of the product of all (x - other point), lowest power first."""
     result = [Fraction(1)]
-    for other in POINTS:
+    for other in POINTS[side]:
         if other != point:
             shifted = [Fraction(0), *result]
             result = [a - other * b for a, b in zip(shifted, [*result, Fraction(0)], strict=True)]
     return result
 
 
-def matrices(taps):
-    """At (tile x 6), G (6 x taps), Bt (6 x 6) of the documented points."""
-    tile = 7 - taps
+def matrices(tile, taps):
+    """At (tile x side), G (side x taps), Bt (side x side) of the documented points."""
+    side = tile + taps - 1
     last = lambda size: [Fraction(0)] * (size - 1) + [Fraction(1)]  # noqa: E731
-    output = [[p**i for p in POINTS] + [last(tile)[i]] for i in range(tile)]
+    output = [[p**i for p in POINTS[side]] + [last(tile)[i]] for i in range(tile)]
     weight, source = [], []
-    for point in POINTS:
-        others = product_without(point)
+    for point in POINTS[side]:
+        others = product_without(point, side)
         distance = sum(c * point**i for i, c in enumerate(others))
         weight.append([point**j / distance for j in range(taps)])
         source.append([*others, Fraction(0)])
-    return output, [*weight, last(taps)], [*source, product_without(None)]
+    return output, [*weight, last(taps)], [*source, product_without(None, side)]
 
 
-@pytest.mark.parametrize("taps", [2, 3, 4, 5])
-def test_the_documented_transforms_are_a_convolution(taps):
-    output, weight, source = matrices(taps)
+@pytest.mark.parametrize(("tile", "taps"), MEMBERS)
+def test_the_documented_transforms_are_a_convolution(tile, taps):
+    output, weight, source = matrices(tile, taps)
+    side = len(source)
     for i, row in enumerate(output):
         for j in range(taps):
-            for k in range(6):
-                total = sum(row[p] * weight[p][j] * source[p][k] for p in range(6))
+            for k in range(side):
+                total = sum(row[p] * weight[p][j] * source[p][k] for p in range(side))
                 assert total == (k == i + j)
 
 
-@pytest.mark.parametrize("taps", [2, 3, 4, 5])
-def test_growth_is_that_of_the_matrices(taps):
+@pytest.mark.parametrize(("tile", "taps"), MEMBERS)
+def test_growth_is_that_of_the_matrices(tile, taps):
     size = lambda row: sum(map(abs, row))  # noqa: E731
-    output, weight, source = matrices(taps)
+    output, weight, source = matrices(tile, taps)
+    points = range(len(source))
     growth = max(
-        sum(abs(row[p]) * size(weight[p]) * size(source[p]) for p in range(6)) for row in output
+        sum(abs(row[p]) * size(weight[p]) * size(source[p]) for p in points) for row in output
     )
-    assert growth**2 <= winograd.GROWTH[taps] <= 1.01 * growth**2
+    assert growth**2 <= winograd.GROWTH[tile, taps] <= 1.01 * growth**2
 
 
 @pytest.mark.parametrize("spread", [0, 3])
@@ -91,8 +104,9 @@ def test_error_is_within_the_documented_bound(taps, channels, spread):
     x, w = draw((2, channels, 18, 18)), draw((9, channels, taps, taps))
     g = Case(x.shape, w.shape).geometry()
     factor, _ = winograd.error_bound(g, x.dtype)
-    tile = winograd.TILE[taps]
-    windows = np.lib.stride_tricks.sliding_window_view(abs(x), (6, 6), (2, 3))
+    _, tile, _ = winograd_tiling(g.core, False, "forward")
+    side = tile + taps - 1
+    windows = np.lib.stride_tricks.sliding_window_view(abs(x), (side, side), (2, 3))
     largest = windows[:, :, ::tile, ::tile].max((4, 5)).astype(np.float64)
     scale = np.einsum("ncij,kc->nkij", largest, abs(w).max((2, 3)))
     scale = scale.repeat(tile, 2).repeat(tile, 3)[:, :, : g.out_height, : g.out_width]
@@ -124,14 +138,22 @@ def error_of_gradient(which, grad, x, w, **options):
     return largest_error(lambda *a: getattr(run(*a), which), grad, x, w)
 
 
-@pytest.mark.parametrize("channels", [64, 128, 256, 512])
-@pytest.mark.parametrize("taps", [3, 5])
+@pytest.mark.parametrize(
+    ("taps", "channels"),
+    [
+        *((taps, channels) for taps in (3, 5) for channels in FEW),
+        *((3, channels) for channels in (32, 48, 64, 128, 256, 512)),
+        *((4, channels) for channels in (32, 128)),
+        *((5, channels) for channels in (32, 64, 128, 512)),
+    ],
+)
 def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
-    assert channels >= winograd.FEWEST_CHANNELS
-    pad, few, image = taps // 2, 24, (24, 26)
+    pad, few, image = (taps - 1) // 2, 24, (24, 26)
     x, w = drawn(taps * channels, (1, channels, *image), (few, channels, taps, taps))
+    assert winograd.averages(Case(x.shape, w.shape, padding=pad).geometry(), "forward")
     assert error_of_outputs(x, w, padding=pad) < winograd.LARGEST_ERROR
-    (small,) = drawn(taps, (1, few, *image))
+    source = [size + taps - 1 - 2 * pad for size in image]
+    (small,) = drawn(taps, (1, few, *source))
     turned = w.transpose(1, 0, 2, 3).copy()
     assert error_of_gradient("input", x, small, turned, padding=pad) < winograd.LARGEST_ERROR
 
@@ -139,6 +161,7 @@ def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
 @pytest.mark.parametrize(
     ("which", "case"),
     [("forward", Case((4, 3, 111, 111), (24, 3, 11, 11), 4, 2)),
+     ("forward", Case((4, 64, 30, 31), (24, 64, 3, 3), 2, 1)),
      ("forward", Case((1, 400, 30, 31), (24, 400, 3, 3), 2, 1)),
      ("forward", Case((1, 240, 30, 31), (24, 240, 4, 4), 2, 1)),
      ("forward", Case((1, 64, 30, 31), (24, 64, 5, 5), 2, 2)),
@@ -160,7 +183,8 @@ def test_errors_of_phases_where_auto_may_take_it(which, case):
 @pytest.mark.parametrize(
     ("which", "case"),
     [("forward", Case((8, 3, 224, 224), (64, 3, 7, 7), 2, 3)),
-     ("forward", Case((8, 128, 56, 56), (128, 128, 3, 3), 2, 1)),
+     ("forward", Case((8, 32, 56, 56), (128, 32, 3, 3), 2, 1)),
+     ("forward", Case((8, 15, 32, 32), (16, 15, 3, 3), 1, 1)),
      ("forward", Case((1, 512, 9, 9), (8, 512, 4, 4), 2, 4)),
      ("grad_input", Case((16, 3, 224, 224), (64, 3, 11, 11), 4, 2)),
      ("grad_input", Case((1, 512, 10, 10), (512, 512, 3, 3), 2, 0)),
@@ -177,7 +201,8 @@ def test_phases_that_auto_leaves_alone(which, case):
 )
 def test_errors_of_weight_gradients_where_auto_may_take_it(taps, stride):
     phase = -(-taps // stride)
-    tile, batch = winograd.TILE[phase], winograd.FEWEST_TILES[phase] // 32
+    tile = {2: 4, 3: 4, 4: 3, 5: 2}[phase]
+    batch = winograd.FEWEST_TILES[tile, phase] // 32
     pad, outputs = taps // 2, (4 * tile, 8 * tile)
     image = [(size - 1) * stride + taps - 2 * pad for size in outputs]
     x, w = drawn(taps, (batch, 40, *image), (48, 40, taps, taps))
