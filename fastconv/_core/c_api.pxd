@@ -65,7 +65,7 @@ cdef extern from "fastconv.h" nogil:
                                        const void* weight, const void* bias, int relu, void* output)
     fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                           const void* grad_output, const void* weight,
-                                          void* grad_input)
+                                          void* grad_input, void* grad_bias)
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                            const void* grad_output, void* grad_weight)
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,

@@ -29,7 +29,11 @@ def direct_forward(
     output: NDArray[Any],
 ) -> None: ...
 def direct_grad_input(
-    conv: Conv2d, grad_output: NDArray[Any], weight: NDArray[Any], grad_input: NDArray[Any]
+    conv: Conv2d,
+    grad_output: NDArray[Any],
+    weight: NDArray[Any],
+    grad_input: NDArray[Any],
+    bias: NDArray[Any] | None = None,
 ) -> None: ...
 def direct_grad_weight(
     conv: Conv2d, input: NDArray[Any], grad_output: NDArray[Any], grad_weight: NDArray[Any]

@@ -81,16 +81,17 @@ def direct_forward(Conv2d conv, cnp.ndarray input, cnp.ndarray weight, cnp.ndarr
 
 
 def direct_grad_input(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray weight,
-                      cnp.ndarray grad_input):
-    """Gradient with respect to the input."""
+                      cnp.ndarray grad_input, cnp.ndarray bias=None):
+    """Gradient with respect to the input, and to the bias unless that is None."""
     cdef fc_dtype dtype = dtype_of(weight)
     cdef int number = cnp.PyArray_TYPE(weight)
     cdef void* g = conv.output_of(grad_output, number)
     cdef void* w = conv.weight_of(weight, number)
     cdef void* x = conv.input_of(grad_input, number)
+    cdef void* b = NULL if bias is None else conv.bias_of(bias, number)
     cdef fc_status status
     with nogil:
-        status = fc_conv2d_direct_grad_input(&conv.c, dtype, g, w, x)
+        status = fc_conv2d_direct_grad_input(&conv.c, dtype, g, w, x, b)
     raise_status(status)
 
 

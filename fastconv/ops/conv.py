@@ -128,14 +128,21 @@ def conv2d(
     return out
 
 
-def _grad_input(g: Conv2dGeometry, grad: Array, w: Array, algorithm: str) -> Array:
+def _grad_input(
+    g: Conv2dGeometry, grad: Array, w: Array, algorithm: str, with_bias: bool
+) -> tuple[Array, Array | None]:
+    """Return the input's gradient, and the bias' if it is wanted and can be had on the way."""
     plan = select(g, w.dtype, "grad_input", algorithm, ISA, get_num_threads(), autotune.table)
     result = empty(g.input_shape, w.dtype)
     if g.empty:
         result[...] = 0
+    elif with_bias and plan.algorithm == "direct":
+        bias = empty((g.out_channels,), w.dtype)
+        plan.module.grad_input(g, grad, w, result, bias)
+        return result, bias
     else:
         plan.module.grad_input(g, grad, w, result)
-    return result
+    return result, None
 
 
 def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Array:
@@ -211,9 +218,12 @@ def conv2d_backward(
         raise ValueError(
             f"output_mask: expected three bools (input, weight, bias), got {output_mask!r}"
         )
-    gradients = (
-        _grad_input(g, grad, w, algorithm) if output_mask[0] else None,
-        _grad_weight(g, x, grad, algorithm) if output_mask[1] else None,
-        _grad_bias(g, grad) if output_mask[2] else None,
-    )
+    of_input, of_weight, of_bias = None, None, None
+    if output_mask[0]:
+        of_input, of_bias = _grad_input(g, grad, w, algorithm, bool(output_mask[2]))
+    if output_mask[1]:
+        of_weight = _grad_weight(g, x, grad, algorithm)
+    if output_mask[2] and of_bias is None:
+        of_bias = _grad_bias(g, grad)
+    gradients = of_input, of_weight, of_bias
     return ConvGradients(*(None if a is None else restore(a, input) for a in gradients))

@@ -109,9 +109,10 @@ typedef struct {
 FC_API fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                           const void* weight, const void* bias, int relu,
                                           void* output);
+/* And, unless grad_bias is NULL, the bias' gradient: large first layers sum it on the way. */
 FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                              const void* grad_output, const void* weight,
-                                             void* grad_input);
+                                             void* grad_input, void* grad_bias);
 FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight);

@@ -42,6 +42,9 @@ typedef struct {
     const int32_t* offset;
     int accumulate; /* on what is in the tile; else from the start values */
     int relu;       /* the sums are complete: clip them */
+    /* a line to be fetched into L2 with every step, so many bytes apart; or NULL */
+    const void* ahead;
+    int64_t ahead_step;
 } fc_taps;
 
 /* Products of the taps of a window on their way to the pixels that they belong to
@@ -301,6 +304,9 @@ typedef struct {
     fc_pooled_kernels pooled;
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
     fc_gemm_kernel gemm_copying; /* by rows; NULL where a pair of vectors is less than two lines */
+    /* One vector of results; a_row is `lanes`, depth a multiple of it, twice it or more. */
+    void (*gemm_sliding)(const fc_gemm_panel* panel, int64_t rows, const void* a, const void* b,
+                         void* c);
     void (*gemm_pack_rows)(const fc_gemm_rows* rows, int64_t room, const void* matrix,
                            void* packed);
     /* addend: laid out like the result, or the result itself, or NULL */

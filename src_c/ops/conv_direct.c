@@ -121,11 +121,11 @@ static fc_taps_problem residue_problem(const fc_conv2d* conv, fc_dtype dtype, in
 }
 
 enum {
-    LEAST_RESULTS = 3, /* a tile of fewer takes as long: it waits for its sums */
-    PACK_ROWS = 16,    /* FMAs that take as long as packing a weight: rows of them, */
-    PACK_EACH = 100,   /* or one by one; */
-    FILL = 20,         /* copying an element of the output's gradient, */
-    SCATTER = 40,      /* or storing a result that has no neighbours */
+    FEW_RESULTS = 8, /* a tile of fewer is halfway to them: it waits for loads and its sums */
+    PACK_ROWS = 16,  /* FMAs that take as long as packing a weight: rows of them, */
+    PACK_EACH = 100, /* or one by one; */
+    FILL = 20,       /* copying an element of the output's gradient, */
+    SCATTER = 40,    /* or storing a result that has no neighbours */
 };
 
 /* FMAs of the tap engine, with the lanes that it loses: split planes at the ends of rows, explicit
@@ -145,7 +145,7 @@ static double taps_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
         goes_straight || (!is_narrow && fc_explicit_pays(conv, results, size[1] / step, dtype));
     const int64_t area =
         is_explicit ? fc_ceil_div(size[0] * size[1], lanes) * lanes : size[0] * (size[1] + reach);
-    const int64_t filled = is_narrow ? results : fc_max(results, LEAST_RESULTS);
+    const int64_t filled = is_narrow ? results : fc_max(results, (FEW_RESULTS + results) / 2);
     const int64_t packing = is_narrow ? 0 : pass == 1 ? PACK_EACH : PACK_ROWS;
     const int64_t steps = pass == 1 ? conv->stride[0] * conv->stride[1] : 1;
     return (double)(conv->groups * reduced * taps) *
@@ -192,31 +192,42 @@ double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     return work;
 }
 
-fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
-                                      const void* grad_output, const void* weight,
-                                      void* grad_input) {
-    fc_axis_memory memory;
-    const fc_status reserved = fc_axis_reserve(conv, &memory);
-    if (reserved != FC_OK) return reserved;
-    if (fc_depthwise_can(conv, dtype, 1))
-        return fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
-    double work;
-    const input_way way = choose_way(conv, dtype, memory, &work);
-    fc_status status = FC_OK;
-    if (way == PRODUCTS)
-        status = fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
-    else if (way == STRIPS)
-        status = fc_strips_grad_input(conv, dtype, memory, grad_output, weight, grad_input);
-    for (int64_t i = 0; way == TAPS && i < conv->stride[0] && status == FC_OK; i++)
-        for (int64_t j = 0; j < conv->stride[1] && status == FC_OK; j++) {
+static fc_status input_by_taps(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                               const void* grad_output, const void* weight, void* grad_input) {
+    for (int64_t i = 0; i < conv->stride[0]; i++)
+        for (int64_t j = 0; j < conv->stride[1]; j++) {
             int64_t origin;
             fc_taps_problem problem = residue_problem(conv, dtype, i, j, memory, &origin);
             if (problem.out_rows == 0 || problem.out_cols == 0) continue;
             problem.source = grad_output;
             problem.weight = weight;
             problem.output = (char*)grad_input + origin * (int64_t)fc_dtype_size(dtype);
-            status = fc_run_taps(&problem);
+            const fc_status status = fc_run_taps(&problem);
+            if (status != FC_OK) return status;
         }
+    return FC_OK;
+}
+
+fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
+                                      const void* grad_output, const void* weight, void* grad_input,
+                                      void* grad_bias) {
+    fc_axis_memory memory;
+    fc_status status = fc_axis_reserve(conv, &memory);
+    if (status != FC_OK) return status;
+    double work;
+    const int is_narrow = fc_depthwise_can(conv, dtype, 1);
+    const input_way way = is_narrow ? TAPS : choose_way(conv, dtype, memory, &work);
+    if (is_narrow)
+        status = fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
+    else if (way == STRIPS)
+        status =
+            fc_strips_grad_input(conv, dtype, memory, grad_output, weight, grad_input, grad_bias);
+    else if (way == PRODUCTS)
+        status = fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
+    else
+        status = input_by_taps(conv, dtype, memory, grad_output, weight, grad_input);
+    if (status == FC_OK && grad_bias && way != STRIPS)
+        status = fc_conv2d_grad_bias(conv, dtype, grad_output, grad_bias);
     fc_workspace_trim();
     return status;
 }

@@ -1,5 +1,6 @@
 /* The gradient of the bias: the sum of the output's gradient over images and pixels (notes 004,
- * eq. 5.27). A task owns a few channels, so the order of its sums is fixed. */
+ * eq. 5.27), where no pass sums it on the way (conv_product_strips.c). A task owns a few channels,
+ * so the order of its sums is fixed. */
 #include "conv_planes.h"
 
 enum {

@@ -7,10 +7,6 @@
 #include "conv_implicit_gemm.h"
 #include <string.h>
 
-enum {
-    DEPTH = 384
-}; /* steps of a call: DEPTH * 2 vectors of weights are read for every 14 pixels */
-
 typedef struct {
     const fc_implicit* problem;
     fc_implicit_plan plan;
@@ -20,111 +16,9 @@ typedef struct {
     int relu;
 } implicit_job;
 
-/* Where the sums of a tile are: in scratch, or where they belong. Steps in elements. */
-typedef struct {
-    char* data;
-    int64_t image, row, col, vector;
-} sums_place;
-
-typedef struct {
-    const char *slab, *weight;
-    sums_place sums;
-    int64_t segments, depth, pixel; /* depth of a segment; elements from a slab pixel to the next */
-    const int64_t* segment;
-    int vectors, accumulate;
-} pair_product;
-
-static int64_t block_start(const implicit_job* job, int64_t slot) {
-    return slot * job->plan.block_stride * job->problem->element;
-}
-
-/* One pair of phases: all pixels of the block that have it. */
-static void multiply_pair(const implicit_job* job, const fc_implicit_block* b,
-                          const pair_product* m, const fc_phase* rows, const fc_phase* cols) {
-    const fc_implicit* p = job->problem;
-    const fc_implicit_plan* plan = &job->plan;
-    const int64_t lanes = p->kernels->lanes, width = m->vectors * lanes;
-    fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
-    if (p->rows.phases > 1) runs.rows = fc_min(runs.rows, rows->count - b->row);
-    if (p->cols.phases > 1) runs.cols = fc_min(runs.cols, cols->count - b->col);
-    fc_gemm_panel panel = {.a_row = p->cols.source_step * m->pixel,
-                           .a_depth = 1,
-                           .depth = m->depth,
-                           .b_depth = width,
-                           .b_vector = lanes,
-                           .c_row = p->cols.target_step * m->sums.col,
-                           .c_vector = m->sums.vector};
-    /* one segment alone may be so long that it is cut: a matrix's rows */
-    const int64_t steps = m->segments > 1 ? m->segments : m->depth;
-    const int64_t step = m->segments > 1 ? m->depth : 1;
-    const int64_t calls = fc_ceil_div(steps, fc_max(1, DEPTH / step));
-    for (int64_t call = 0; call < calls; call++) {
-        const int64_t first = call * steps / calls, count = (call + 1) * steps / calls - first;
-        panel.segments = m->segments > 1 ? count : 1;
-        panel.depth = m->segments > 1 ? m->depth : count;
-        panel.a_segment = m->segment + (m->segments > 1 ? first : 0);
-        panel.accumulate = m->accumulate || call > 0;
-        const char* weight = m->weight + first * step * width * p->element;
-        const char* slab = m->slab + (m->segments > 1 ? 0 : first) * p->element;
-        for (int64_t i = 0; i < runs.images; i++)
-            for (int64_t row = 0; row < runs.rows; row++) {
-                const int64_t line = i * plan->image_rows + row * p->rows.source_step;
-                const int64_t out_row = row * p->rows.target_step + rows->first;
-                const int64_t to =
-                    i * m->sums.image + out_row * m->sums.row + cols->first * m->sums.col;
-                p->kernels->gemm_by_rows(&panel, runs.cols, m->vectors,
-                                         slab + line * plan->slab_cols * m->pixel * p->element,
-                                         weight, m->sums.data + to * p->element);
-            }
-    }
-}
-
-/* One tile of results, and the channel blocks [first, last) in the slab; last may be the tail. */
-typedef struct {
-    int64_t tile, first, last;
-    const char *slab, *weight;
-    sums_place sums;
-} tile_product;
-
-static void multiply_tile(const implicit_job* job, const fc_implicit_block* b,
-                          const tile_product* t) {
-    const fc_implicit* p = job->problem;
-    const fc_implicit_plan* plan = &job->plan;
-    const int64_t lanes = p->kernels->lanes, whole = fc_min(t->last, plan->full) - t->first;
-    const int64_t result = t->tile * p->kernels->gemm_nv * lanes;
-    pair_product m = {.sums = t->sums, .vectors = p->results - result > lanes ? 2 : 1};
-    const int64_t width = m.vectors * lanes;
-    for (int64_t i = 0; i < p->rows.phases * p->cols.phases; i++) {
-        const fc_phase* rows = &p->rows.phase[i / p->cols.phases];
-        const fc_phase* cols = &p->cols.phase[i % p->cols.phases];
-        const int64_t taps = rows->taps * cols->taps;
-        if (taps == 0 || rows->count <= b->row || cols->count <= b->col) continue;
-        const int64_t merged = plan->is_merged ? cols->taps : 1;
-        const int64_t tap = fc_implicit_first_tap(p, i / p->cols.phases, i % p->cols.phases);
-        const int64_t start = tap * p->reduced + t->first * lanes * taps;
-        m.segment = job->segment + (plan->chunk + 1) * tap;
-        m.accumulate = t->first > 0;
-        m.pixel = lanes;
-        m.depth = merged * lanes;
-        m.segments = whole * taps / merged;
-        m.slab = t->slab;
-        m.weight = t->weight + start * width * p->element;
-        if (whole > 0) multiply_pair(job, b, &m, rows, cols);
-        if (t->last <= plan->full) continue;
-        m.segment += plan->chunk * taps;
-        m.accumulate = plan->full > 0;
-        m.pixel = plan->tail_pixel;
-        m.depth = merged * plan->tail;
-        m.segments = taps / merged;
-        m.slab = t->slab + block_start(job, plan->reads_source ? whole : plan->chunk);
-        m.weight += whole * lanes * taps * width * p->element;
-        multiply_pair(job, b, &m, rows, cols);
-    }
-}
-
 /* Bias and activation of sums that are where they belong, in NHWC images. */
 static void finish_tile(const implicit_job* job, const fc_block* block, int64_t channels,
-                        const sums_place* sums) {
+                        const fc_sums_place* sums) {
     const fc_implicit* p = job->problem;
     const int64_t element = p->element;
     const int is_run = block->columns == p->target.width;
@@ -145,7 +39,7 @@ static void finish_tile(const implicit_job* job, const fc_block* block, int64_t 
 /* The same, vector by vector, for sums in scratch and in blocked images, which are unpacked in
  * place. */
 static void unpack_tile(const implicit_job* job, const fc_implicit_block* b, fc_block block,
-                        int64_t end, const sums_place* sums) {
+                        int64_t end, const fc_sums_place* sums) {
     const fc_implicit* p = job->problem;
     const int64_t lanes = p->kernels->lanes;
     const int needed = !job->plan.writes_target || job->bias || job->relu;
@@ -162,7 +56,7 @@ static void unpack_tile(const implicit_job* job, const fc_implicit_block* b, fc_
 }
 
 static void store_tile(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
-                       const sums_place* sums) {
+                       const fc_sums_place* sums) {
     const fc_implicit* p = job->problem;
     const fc_implicit_plan* plan = &job->plan;
     const int64_t lanes = p->kernels->lanes, result = tile * p->kernels->gemm_nv * lanes;
@@ -181,26 +75,26 @@ static void store_tile(const implicit_job* job, const fc_implicit_block* b, int6
         finish_tile(job, &block, channels, sums);
 }
 
-static sums_place place_sums(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
-                             char* scratch) {
+static fc_sums_place place_sums(const implicit_job* job, const fc_implicit_block* b, int64_t tile,
+                                char* scratch) {
     const fc_implicit* p = job->problem;
     const fc_implicit_plan* plan = &job->plan;
     const fc_strides* s = &p->target.strides;
     const int64_t lanes = p->kernels->lanes, row = plan->out_cols * lanes;
     if (!plan->writes_target)
-        return (sums_place){.data = scratch,
-                            .image = plan->out_rows * row,
-                            .row = row,
-                            .col = lanes,
-                            .vector = plan->images * plan->out_rows * row};
+        return (fc_sums_place){.data = scratch,
+                               .image = plan->out_rows * row,
+                               .row = row,
+                               .col = lanes,
+                               .vector = plan->images * plan->out_rows * row};
     const int64_t channel = b->group * p->results + tile * p->kernels->gemm_nv * lanes;
     const int64_t at = fc_image_place(&p->target, b->image, channel, b->row * p->rows.target_step,
                                       b->col * p->cols.target_step);
-    return (sums_place){.data = p->target.data + at * p->element,
-                        .image = s->batch_stride,
-                        .row = s->row_stride,
-                        .col = s->col_stride,
-                        .vector = p->target.block_stride};
+    return (fc_sums_place){.data = p->target.data + at * p->element,
+                           .image = s->batch_stride,
+                           .row = s->row_stride,
+                           .col = s->col_stride,
+                           .vector = p->target.block_stride};
 }
 
 /* Where the pixels of the block's first channels are: in a slab, or in the user's memory. */
@@ -245,17 +139,22 @@ static fc_status run_block(void* context, int64_t index) {
         last = fc_min(first + fc_max(plan->chunk, 1), plan->full);
         if (last == plan->full) last = blocks;
         for (int64_t c = first; c < last && is_packing; c++)
-            fc_implicit_pack(p, plan, &b, c,
-                             slab + block_start(job, c == plan->full ? plan->chunk : c - first));
+            fc_implicit_pack(
+                p, plan, &b, c,
+                slab + fc_implicit_slot(p, plan, c == plan->full ? plan->chunk : c - first));
         for (int64_t t = from; t < to; t++) {
-            const tile_product product = {
+            const fc_implicit_tile product = {
+                .problem = p,
+                .plan = plan,
+                .block = &b,
+                .segment = job->segment,
                 .tile = t,
                 .first = first,
                 .last = last,
-                .slab = slab + (plan->reads_source ? block_start(job, first) : 0),
+                .slab = slab + (plan->reads_source ? fc_implicit_slot(p, plan, first) : 0),
                 .weight = weights_of(job, b.group * plan->tiles + t, sums + plan->sums_bytes),
                 .sums = place_sums(job, &b, t, sums + (t - from) * tile_bytes)};
-            multiply_tile(job, &b, &product);
+            fc_implicit_multiply(&product);
             if (last == blocks) store_tile(job, &b, t, &product.sums);
         }
     }
@@ -268,7 +167,8 @@ static fc_status pack_shared(void* context, int64_t index) {
     const int64_t blocks = plan->full + (plan->tail > 0), block = index % blocks;
     const fc_implicit_block b = fc_implicit_locate(job->problem, plan, index / blocks);
     char* slab = job->shared + index / blocks * (int64_t)plan->slab_bytes;
-    fc_implicit_pack(job->problem, plan, &b, block, slab + block_start(job, block));
+    fc_implicit_pack(job->problem, plan, &b, block,
+                     slab + fc_implicit_slot(job->problem, plan, block));
     return FC_OK;
 }
 

@@ -109,9 +109,34 @@ typedef struct {
 fc_implicit_runs fc_implicit_merge(const fc_implicit* problem, const fc_implicit_plan* plan,
                                    const fc_implicit_block* block);
 
+/* Bytes from the slab's first channel block to another. */
+static inline int64_t fc_implicit_slot(const fc_implicit* p, const fc_implicit_plan* plan,
+                                       int64_t slot) {
+    return slot * plan->block_stride * p->element;
+}
+
 /* One channel block (plan->full: the tail) of the block's source pixels. */
 void fc_implicit_pack(const fc_implicit* problem, const fc_implicit_plan* plan,
                       const fc_implicit_block* block, int64_t channel_block, char* slab);
+
+/* Where the sums of a tile are: in scratch, or where they belong. Steps in elements. */
+typedef struct {
+    char* data;
+    int64_t image, row, col, vector;
+} fc_sums_place;
+
+/* One tile of a block's results, and the channel blocks [first, last) in the slab; last may be the
+ * tail. */
+typedef struct {
+    const fc_implicit* problem;
+    const fc_implicit_plan* plan;
+    const fc_implicit_block* block;
+    const int64_t* segment; /* of fc_implicit_fill_segments */
+    int64_t tile, first, last;
+    const char *slab, *weight;
+    fc_sums_place sums;
+} fc_implicit_tile;
+void fc_implicit_multiply(const fc_implicit_tile* tile);
 
 /* Weights of a tile of results (plan->tiles of each group), between OIHW and
  * [pair of phases][channel block][tap][lane][vector][lane]; `scratch` is one full channel block. */

@@ -40,6 +40,21 @@ static void pack_grads(const fc_weight_job* job, const fc_implicit_block* b,
     }
 }
 
+/* Rows of a block that meet a row of taps inside the image; all of them if none does, as sums must
+ * start somewhere. */
+typedef struct {
+    int64_t first, count;
+} met_rows;
+
+static met_rows rows_met(const fc_implicit* p, const fc_implicit_block* b, int64_t tap) {
+    const int64_t step = p->rows.source_step;
+    const int64_t at = p->rows.phase[0].source + p->rows.shift[tap] + b->row * step;
+    int64_t first = 0, end = b->rows;
+    while (first < end && at + first * step < 0) first++;
+    while (end > first && at + (end - 1) * step >= p->source.height) end--;
+    return first < end ? (met_rows){first, end - first} : (met_rows){0, b->rows};
+}
+
 /* All sums of a task, for one block of pixels. */
 static void multiply(const fc_weight_job* job, const fc_implicit_block* b, const weight_task* task,
                      int accumulate) {
@@ -47,11 +62,11 @@ static void multiply(const fc_weight_job* job, const fc_implicit_block* b, const
     const fc_implicit_plan* plan = &job->plan;
     const int64_t lanes = p->kernels->lanes, taps = p->rows.taps * p->cols.taps;
     const int64_t merged = plan->is_merged ? p->cols.taps : 1;
+    const int64_t line_bytes = b->cols * lanes * p->element;
     fc_implicit_runs runs = fc_implicit_merge(p, plan, b);
     if (runs.images > 1) /* job->line has every row's start: one long row, or all of them */
         runs = (fc_implicit_runs){b->images, b->rows, b->cols};
     fc_gemm_panel panel = {.a_row = 1,
-                           .segments = runs.images * runs.rows,
                            .depth = runs.cols,
                            .b_depth = lanes,
                            .b_vector = job->plane_bytes / p->element,
@@ -71,10 +86,15 @@ static void multiply(const fc_weight_job* job, const fc_implicit_block* b, const
             const char* slab =
                 task->slab + (c - task->first_block) * plan->block_stride * p->element;
             panel.a_depth = p->cols.source_step * pixel;
-            panel.a_segment = job->line[is_tail];
             for (int64_t s = 0; s < taps / merged; s++) {
+                met_rows met = {0, runs.images * runs.rows};
+                if (runs.images == 1 && p->cols.reach > 0)
+                    met = rows_met(p, b, s * merged / p->cols.taps);
+                panel.segments = met.count;
+                panel.a_segment = job->line[is_tail] + met.first;
                 p->kernels->gemm_by_columns(&panel, merged * pixel, vectors,
-                                            slab + segment[s] * p->element, grad, sums);
+                                            slab + segment[s] * p->element,
+                                            grad + met.first * line_bytes, sums);
                 sums += merged * pixel * panel.c_row * p->element;
             }
         }

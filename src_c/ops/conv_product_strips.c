@@ -10,13 +10,21 @@
  * the stride, all that the rows of that phase receive. It costs a store, a load and an addition a
  * vector of products for every K FMAs.
  *
+ * Strips are copied, filters an odd number of lines apart: in images of a power of two's size they
+ * would all want the same few places of the near cache. While one strip is multiplied the next is
+ * fetched, line by line: its copy then comes from L2. And as it passes there, the bias' gradient is
+ * summed, which would otherwise be one more reading of memory.
+ *
  * A task walks down a share of an image's rows in strips of positions. Pixel rows that the next
  * strip adds to are kept aside, phase-split, until it does. Each pixel's sum runs over the rows of
  * positions, then the taps along a row, so that neither strips nor shares change a bit of it. */
 #include "conv_product_strips.h"
 #include <string.h>
 
-enum { DEPTH = 256 };
+enum {
+    DEPTH = 256, /* of a call */
+    LINE = 64,
+};
 
 /* Which column of taps belongs to which phase along a row, and what it meets there. */
 static void fill_table(fc_strips* job) {
@@ -64,7 +72,9 @@ static fc_status pack_chunk(void* context, int64_t index) {
 typedef struct {
     int64_t image, group, top, bottom;
     int64_t first, end, last; /* last: positions of the whole task end here */
+    int64_t own;              /* positions from here on are no share's above */
     char *grads, *products, *sums;
+    double* bias; /* or NULL */
     int64_t* list;
 } strips_task;
 
@@ -75,45 +85,59 @@ static const char* grads_from(const fc_strips* job, const strips_task* t, int64_
 }
 
 static void copy_grads(const fc_strips* job, const strips_task* t) {
-    const int64_t e = job->element, lanes = job->kernels->lanes;
-    const int64_t size = (t->end - t->first) * job->conv->out_size[1];
-    const int64_t plane = job->conv->out_size[0] * job->conv->out_size[1];
+    const int64_t e = job->element, lanes = job->kernels->lanes, cols = job->conv->out_size[1];
+    const int64_t size = (t->end - t->first) * cols;
+    const int64_t plane = job->conv->out_size[0] * cols;
     const int64_t tail = fc_ceil_div(size, lanes) * lanes - size;
+    const int64_t others = fc_min(fc_max(t->own - t->first, 0) * cols, size);
     const char* from = grads_from(job, t, t->first);
     for (int64_t k = 0; k < job->filters; k++) {
         char* to = t->grads + k * job->pitch * e;
         memcpy(to, from + k * plane * e, (size_t)(size * e));
         memset(to + size * e, 0, (size_t)(tail * e));
+        if (t->bias)
+            t->bias[t->group * job->filters + k] +=
+                job->kernels->sum_run(size - others, to + others * e);
     }
 }
 
-/* Products of a chunk at all positions of the strip. */
+/* What a call of many fetches of the next strip: a line of each filter, or nothing. */
+static const char* line_ahead(const fc_strips* job, const strips_task* t, int64_t call,
+                              int64_t calls) {
+    const int64_t next = fc_min(job->rows, t->last - t->end) * job->conv->out_size[1];
+    const int64_t lines = fc_ceil_div(next * job->element, LINE), line = call * lines / calls;
+    if (line == (call + 1) * lines / calls) return NULL;
+    return grads_from(job, t, t->end) + line * LINE;
+}
+
+/* Products of a chunk at all positions of the strip: a panel of them, in L1, after the other. */
 static void multiply(const fc_strips* job, const strips_task* t, int64_t chunk) {
-    static const int64_t zero = 0;
-    const int64_t lanes = job->kernels->lanes, pair = job->kernels->gemm_nv * lanes;
-    const int64_t e = job->element, positions = (t->end - t->first) * job->conv->out_size[1];
-    const int64_t first = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk));
-    const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk + 1)) - first;
-    const int64_t all = job->channels * job->taps;
-    const char* weight = job->packed + (t->group * all + first) * job->filters * e;
-    fc_gemm_panel panel = {.a_row = 1,
-                           .a_depth = rows,
-                           .segments = 1,
-                           .a_segment = &zero,
-                           .b_depth = job->pitch,
-                           .b_vector = lanes,
-                           .c_row = job->pitch,
-                           .c_vector = lanes};
-    const int64_t calls = fc_ceil_div(job->filters, DEPTH);
-    for (int64_t q = 0; q < positions; q += pair)
-        for (int64_t i = 0; i < calls; i++) {
-            const int64_t from = i * job->filters / calls;
-            panel.depth = (i + 1) * job->filters / calls - from;
-            panel.accumulate = i > 0;
-            job->kernels->gemm_by_columns(
-                &panel, rows, positions - q > lanes ? 2 : 1, weight + from * rows * e,
-                t->grads + (from * job->pitch + q) * e, t->products + q * e);
-        }
+    const fc_conv2d* conv = job->conv;
+    const int64_t lanes = job->kernels->lanes, e = job->element;
+    const int64_t positions = (t->end - t->first) * conv->out_size[1];
+    const int64_t unit = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk));
+    const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk + 1)) - unit;
+    const int64_t all = job->channels * job->taps, calls = fc_ceil_div(job->filters, DEPTH);
+    const int64_t vectors = fc_ceil_div(positions, lanes);
+    const int64_t panels = fc_ceil_div(positions, job->kernels->nr);
+    const int64_t tiles = fc_ceil_div(rows, job->kernels->mr), each = tiles * calls;
+    const char* weight = job->packed + (t->group * all + unit) * job->filters * e;
+    fc_taps call = {.weight_step = rows,
+                    .tile_stride = job->pitch,
+                    .ahead_step = conv->out_size[0] * conv->out_size[1] * e};
+    for (int64_t index = 0; index < panels * each; index++) {
+        const int64_t p = index / each, i = index / calls % tiles, c = index % calls;
+        const int64_t q = p * vectors / panels * lanes, m = i * rows / tiles;
+        const int64_t k = c * job->filters / calls;
+        call.pixels = (p + 1) * vectors / panels * lanes - q;
+        call.depth = (c + 1) * job->filters / calls - k;
+        call.offset = job->offset + k;
+        call.accumulate = c > 0;
+        call.ahead = line_ahead(job, t, chunk * panels * each + index, job->chunks * panels * each);
+        job->kernels->conv_taps(&call, (int)((i + 1) * rows / tiles - m),
+                                weight + (k * rows + m) * e, t->grads + q * e, NULL,
+                                t->products + (m * job->pitch + q) * e);
+    }
 }
 
 /* A row of pixels whose sum is complete. */
@@ -196,55 +220,98 @@ static void clear_rows(const fc_strips* job, const strips_task* t) {
     }
 }
 
+/* Positions that rows of pixels above the end of a share meet end here; in the last share, all. */
+static int64_t positions_end(const fc_strips* job, int64_t part) {
+    const fc_conv2d* conv = job->conv;
+    if (part < 0) return 0;
+    if (part == job->parts - 1) return conv->out_size[0];
+    const int64_t bottom = (part + 1) * conv->in_size[0] / job->parts;
+    return fc_min((bottom - 1 + conv->padding[0]) / conv->stride[0] + 1, conv->out_size[0]);
+}
+
+static void run_strip(const fc_strips* job, const strips_task* t) {
+    copy_grads(job, t);
+    for (int64_t i = 0; i < job->chunks; i++) {
+        const int64_t begin = fc_strips_chunk_start(job, i),
+                      end = fc_strips_chunk_start(job, i + 1);
+        multiply(job, t, i);
+        for (int64_t unit = begin; unit < end; unit++) {
+            const int64_t row = fc_strips_unit_start(job, unit) - fc_strips_unit_start(job, begin);
+            gather(job, t, unit, t->products + row * job->pitch * job->element);
+        }
+    }
+}
+
+static void run_share(const fc_strips* job, int64_t index, strips_task* t) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t part = index % job->parts;
+    t->image = index / job->parts / conv->groups;
+    t->group = index / job->parts % conv->groups;
+    t->top = part * conv->in_size[0] / job->parts;
+    t->bottom = (part + 1) * conv->in_size[0] / job->parts;
+    t->own = positions_end(job, part - 1);
+    t->last = positions_end(job, part);
+    clear_rows(job, t);
+    const int64_t reach = (conv->kernel_size[0] - 1) * conv->dilation[0];
+    const int64_t above = fc_max(t->top + conv->padding[0] - reach, 0);
+    /* a share's own positions begin no later than what its rows meet */
+    t->first = fc_min(fc_ceil_div(above, conv->stride[0]), t->own);
+    for (; t->first < t->last; t->first = t->end) {
+        t->end = fc_min(t->first + job->rows, t->last);
+        run_strip(job, t);
+    }
+}
+
 static fc_status run_task(void* context, int64_t index) {
     const fc_strips* job = context;
-    const fc_conv2d* conv = job->conv;
-    const int64_t e = job->element, stride = conv->stride[0], part = index % job->parts;
     char* scratch = fc_workspace(FC_SLOT_TASK, job->grads_bytes + job->products_bytes +
                                                    job->sums_bytes + job->list_bytes);
     if (!scratch) return FC_ERROR_MEMORY;
-    strips_task t = {.image = index / job->parts / conv->groups,
-                     .group = index / job->parts % conv->groups,
-                     .top = part * conv->in_size[0] / job->parts,
-                     .bottom = (part + 1) * conv->in_size[0] / job->parts,
-                     .grads = scratch,
-                     .products = scratch + job->grads_bytes + job->before * e,
-                     .sums = scratch + job->grads_bytes + job->products_bytes};
+    const int64_t channels = job->conv->out_channels;
+    strips_task t = {.grads = scratch,
+                     .products = scratch + job->grads_bytes + job->before * job->element,
+                     .sums = scratch + job->grads_bytes + job->products_bytes,
+                     .bias = job->bias ? job->bias + index * channels : NULL};
     t.list = (int64_t*)(t.sums + job->sums_bytes);
-    clear_rows(job, &t);
-    const int64_t reach = (conv->kernel_size[0] - 1) * conv->dilation[0];
-    const int64_t above = fc_max(t.top + conv->padding[0] - reach, 0);
-    t.last = fc_min((t.bottom - 1 + conv->padding[0]) / stride + 1, conv->out_size[0]);
-    for (t.first = fc_ceil_div(above, stride); t.first < t.last; t.first = t.end) {
-        t.end = fc_min(t.first + job->rows, t.last);
-        copy_grads(job, &t);
-        for (int64_t i = 0; i < job->chunks; i++) {
-            const int64_t begin = fc_strips_chunk_start(job, i),
-                          end = fc_strips_chunk_start(job, i + 1);
-            multiply(job, &t, i);
-            for (int64_t unit = begin; unit < end; unit++) {
-                const int64_t row =
-                    fc_strips_unit_start(job, unit) - fc_strips_unit_start(job, begin);
-                gather(job, &t, unit, t.products + row * job->pitch * e);
-            }
-        }
-    }
+    if (t.bias) memset(t.bias, 0, (size_t)channels * sizeof(double));
+    const int64_t shares = job->conv->batch * job->conv->groups * job->parts;
+    const int64_t end = (index + 1) * shares / job->tasks;
+    for (int64_t i = index * shares / job->tasks; i < end; i++) run_share(job, i, &t);
     return FC_OK;
 }
 
+static void finish_bias(const fc_strips* job, void* grad_bias) {
+    const int64_t channels = job->conv->out_channels;
+    for (int64_t k = 0; k < channels; k++) {
+        double sum = 0;
+        for (int64_t i = 0; i < job->tasks; i++) sum += job->bias[i * channels + k];
+        if (job->element == 4)
+            ((float*)grad_bias)[k] = (float)sum;
+        else
+            ((double*)grad_bias)[k] = sum;
+    }
+}
+
 fc_status fc_strips_grad_input(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
-                               const void* grad_output, const void* weight, void* grad_input) {
-    fc_strips job = fc_strips_plan(conv, dtype, memory);
-    char* shared = fc_workspace(FC_SLOT_SHARED, job.weights_bytes + job.table_bytes);
+                               const void* grad_output, const void* weight, void* grad_input,
+                               void* grad_bias) {
+    fc_strips job = fc_strips_plan(conv, dtype, memory, grad_bias != NULL);
+    const size_t tables = job.weights_bytes + job.table_bytes + job.offset_bytes;
+    char* shared = fc_workspace(FC_SLOT_SHARED, tables + job.bias_bytes);
     if (!shared) return FC_ERROR_MEMORY;
     job.packed = shared;
     job.table = (int64_t*)(shared + job.weights_bytes);
+    int32_t* offset = (int32_t*)(shared + job.weights_bytes + job.table_bytes);
+    for (int64_t k = 0; k < job.filters; k++) offset[k] = (int32_t)(k * job.pitch);
+    job.offset = offset;
+    job.bias = grad_bias ? (double*)(shared + tables) : NULL;
     job.grad_output = grad_output;
     job.weight = weight;
     job.grad_input = grad_input;
     fill_table(&job);
-    const fc_status status =
+    fc_status status =
         fc_parallel_for(job.chunks * conv->groups, (double)job.weights_bytes, pack_chunk, &job);
-    if (status != FC_OK) return status;
-    return fc_parallel_for(conv->batch * conv->groups * job.parts, job.work, run_task, &job);
+    if (status == FC_OK) status = fc_parallel_for(job.tasks, job.work, run_task, &job);
+    if (status == FC_OK && grad_bias) finish_bias(&job, grad_bias);
+    return status;
 }

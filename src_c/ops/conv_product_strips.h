@@ -23,13 +23,18 @@ typedef struct {
     fc_gather_row gather;
     int64_t* table; /* taps_end, start and offset of the gather */
     size_t grads_bytes, products_bytes, sums_bytes, list_bytes, weights_bytes, table_bytes;
+    size_t offset_bytes, bias_bytes;
     double work;
     const char *grad_output, *weight;
     char *packed, *grad_input;
+    const int32_t* offset; /* of each filter's gradients */
+    int64_t tasks;         /* runs of shares of images */
+    double* bias;          /* sums of each task, or NULL */
 } fc_strips;
 
-/* The plan; `memory` is for its axes. */
-fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+/* The plan; `memory` is for its axes. With the bias, tasks follow from the geometry alone. */
+fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                         int with_bias);
 
 /* Rows of the kernel that belong to phases before this one. */
 int64_t fc_strips_phase_start(const fc_strips* job, int64_t phase);
@@ -42,8 +47,10 @@ int64_t fc_strips_chunk_start(const fc_strips* job, int64_t chunk);
 int fc_strips_can(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
 /* FMAs that would take as long, lost lanes and the gathering of products included. */
 double fc_strips_work(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
+/* grad_bias: NULL where it is not wanted. */
 fc_status fc_strips_grad_input(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
-                               const void* grad_output, const void* weight, void* grad_input);
+                               const void* grad_output, const void* weight, void* grad_input,
+                               void* grad_bias);
 /* Bytes of scratch of a task. */
 int64_t fc_strips_workspace(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
 

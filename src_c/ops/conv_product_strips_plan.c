@@ -8,6 +8,7 @@ enum {
     GRADS_BYTES = 256 << 10,  /* whose gradients stay in L2, */
     PRODUCT_BYTES = 64 << 10, /* and the products of a chunk close to L1 */
     TASKS_PER_THREAD = 3,
+    TASKS = 8, /* where the bias is summed, whose order must not depend on the threads */
 };
 
 int64_t fc_strips_phase_start(const fc_strips* job, int64_t phase) {
@@ -47,6 +48,20 @@ static void plan_gather(fc_strips* job) {
     job->table_bytes = fc_align((size_t)(stride + 2 * conv->kernel_size[1]) * sizeof(int64_t));
 }
 
+static void share_images(fc_strips* job, int with_bias) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t threads = fc_threads_for(job->work), images = conv->batch * conv->groups;
+    const int64_t strips = fc_ceil_div(conv->out_size[0], job->rows);
+    const int64_t wanted = with_bias ? TASKS : threads > 1 ? TASKS_PER_THREAD * threads : 1;
+    job->parts = fc_min(fc_ceil_div(wanted, images), fc_min(strips, conv->in_size[0]));
+    job->tasks = images * job->parts;
+    if (with_bias) {
+        const int64_t sums = conv->out_channels * (int64_t)sizeof(double);
+        job->tasks = fc_min(job->tasks, 4 * TASKS);
+        job->bias_bytes = (size_t)(job->tasks * sums);
+    }
+}
+
 static void plan_strips(fc_strips* job) {
     const fc_conv2d* conv = job->conv;
     const int64_t lanes = job->kernels->lanes, e = job->element, cols = conv->out_size[1];
@@ -65,14 +80,10 @@ static void plan_strips(fc_strips* job) {
     job->kept = job->vertical.max_shift + 1;
     const int64_t own = conv->out_size[0] * cols * conv->batch;
     job->work = (double)own * (double)(conv->out_channels * all);
-    const int64_t threads = fc_threads_for(job->work);
-    const int64_t wanted = threads > 1 ? TASKS_PER_THREAD * threads : 1;
-    const int64_t strips = fc_ceil_div(conv->out_size[0], job->rows);
-    job->parts =
-        fc_min(fc_ceil_div(wanted, conv->batch * conv->groups), fc_min(strips, conv->in_size[0]));
 }
 
-fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
+fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                         int with_bias) {
     fc_strips job = {.conv = conv,
                      .kernels = fc_kernels_for(dtype),
                      .element = (int64_t)fc_dtype_size(dtype),
@@ -87,6 +98,7 @@ fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory m
     job.units = job.channels * job.vertical.phases;
     plan_gather(&job);
     plan_strips(&job);
+    share_images(&job, with_bias);
     job.grads_bytes = fc_align((size_t)(job.filters * job.pitch * e));
     const int64_t products = job.before + job.chunk_rows * job.pitch + job.after;
     job.products_bytes = fc_align((size_t)(products * e));
@@ -94,16 +106,17 @@ fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory m
     job.sums_bytes = fc_align((size_t)(((job.units * job.kept + 1) * job.row_size + lanes) * e));
     job.list_bytes = fc_align((size_t)conv->kernel_size[0] * sizeof(int64_t));
     job.weights_bytes = fc_align((size_t)(conv->out_channels * job.channels * job.taps * e));
+    job.offset_bytes = fc_align((size_t)job.filters * sizeof(int32_t));
     return job;
 }
 
 int64_t fc_strips_workspace(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
-    const fc_strips job = fc_strips_plan(conv, dtype, memory);
+    const fc_strips job = fc_strips_plan(conv, dtype, memory, 0);
     return (int64_t)(job.grads_bytes + job.products_bytes + job.sums_bytes + job.list_bytes);
 }
 
 double fc_strips_work(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
-    const fc_strips job = fc_strips_plan(conv, dtype, memory);
+    const fc_strips job = fc_strips_plan(conv, dtype, memory, 0);
     const int64_t lanes = job.kernels->lanes;
     const double strip = (double)fc_ceil_div(job.rows * conv->out_size[1], lanes);
     const double strips = (double)conv->out_size[0] / (double)job.rows;

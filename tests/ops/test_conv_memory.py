@@ -51,7 +51,7 @@ def test_gradients_are_written_inside(name, side):
     g = conv2d_geometry(case.input, case.weight, *options, "NCHW")
     grad = guarded(np.ones(g.output_shape, np.float32), side)
     gx, gw, gb = (guarded(a, side) for a in (x, w, b))
-    conv.direct_grad_input(g.core, grad, guarded(w, side), gx)
+    conv.direct_grad_input(g.core, grad, guarded(w, side), gx, gb)
     conv.direct_grad_weight(g.core, guarded(x, side), grad, gw)
     conv.grad_bias(g.core, grad, gb)
     plain = fc.conv2d_backward(np.array(grad), x, w, algorithm="direct", **case.options)

@@ -88,9 +88,18 @@ def forward(
     core.direct_forward(geometry.core, input, weight, bias, relu, output)
 
 
-def grad_input(geometry: Conv2dGeometry, grad_output: Array, weight: Array, result: Array) -> None:
-    """Write the gradient with respect to the input to `result`."""
-    core.direct_grad_input(geometry.core, grad_output, weight, result)
+def grad_input(
+    geometry: Conv2dGeometry,
+    grad_output: Array,
+    weight: Array,
+    result: Array,
+    bias: Array | None = None,
+) -> None:
+    """Write the gradient with respect to the input to `result`, and the bias' to `bias`.
+
+    The bias costs little here: large first layers sum it while they have grad_output at hand.
+    """
+    core.direct_grad_input(geometry.core, grad_output, weight, result, bias)
 
 
 def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:

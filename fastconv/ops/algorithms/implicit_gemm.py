@@ -59,9 +59,10 @@ def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
     """Work that the cost model weighs.
 
-    FMAs with the lanes that the last vector of results loses, elements of the source packed and of
-    the target unpacked (grad_weight packs both), and weights packed, or unpacked. Blocked images
-    are written where they lie, and read there by 1x1 kernels, which write planar ones so too.
+    FMAs of rows inside the image, with the lanes that the last vector of results loses, elements of
+    the source packed and of the target unpacked (grad_weight packs both), and weights packed, or
+    unpacked. Blocked images are written where they lie, and read there by 1x1 kernels, which write
+    planar ones so too.
     """
     g = geometry
     lanes = VECTOR_BYTES // dtype.itemsize
@@ -77,8 +78,11 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     filled = results if planar else -(-results // lanes) * lanes
     out_pixels = g.batch * g.out_height * g.out_width
     in_pixels = g.batch * g.in_height * g.in_width
-    # grad_input meets every tap at every pixel of its residue, also where only zeros are
+    # grad_input meets every tap of a row at every pixel of its residue, also where only zeros are
     met = in_pixels / (g.stride[0] * g.stride[1]) if which == "grad_input" else out_pixels
+    if which != "grad_weight" and g.kernel_width > 1:
+        rows = g.in_height / g.stride[0] if which == "grad_input" else g.out_height
+        met *= _rows_inside(g) / (rows * g.kernel_height)
     work = g.groups * reduced * filled * taps * met
     weights = float(g.groups * reduced * filled * taps)
     image, gradient = in_pixels * g.in_channels, out_pixels * g.groups * outputs
@@ -89,6 +93,18 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     packed = 0 if source[1] == "blocked" and pointwise else source[0]
     unpacked = 0 if target[1] == "blocked" or planar else target[0]
     return [work, packed, unpacked, weights]
+
+
+def _rows_inside(geometry: Conv2dGeometry) -> int:
+    """Count the rows of taps that rows of outputs meet inside the image."""
+    g, stride = geometry, geometry.stride[0]
+    total = 0
+    for tap in range(g.kernel_height):
+        shift = tap * g.dilation[0] - g.padding[0][0]
+        first = max(0, -(shift // stride))
+        last = min(g.out_height - 1, (g.in_height - 1 - shift) // stride)
+        total += max(0, last - first + 1)
+    return total
 
 
 def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, str]:

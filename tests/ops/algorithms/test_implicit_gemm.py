@@ -46,6 +46,13 @@ CASES = {
     "lanes are steps, strided and dilated": Case(
         (11, 20, 23, 29), (50, 20, 3, 2), (2, 1), ((1, 0), (2, 1)), (1, 2)
     ),
+    "one vector of results": Case((2, 36, 9, 21), (16, 36, 3, 5), padding=1),
+    "one vector, taps by twos": Case((2, 16, 9, 14), (9, 16, 2, 4)),
+    "one vector, phases of taps": Case((2, 16, 15, 37), (16, 16, 5, 7), 2, 2),
+    "one vector, a single row of taps": Case((2, 16, 9, 40), (5, 16, 1, 3)),
+    "one vector, a row of taps too long for a call": Case((1, 16, 3, 60), (5, 16, 1, 31)),
+    "rows of taps in the padding": Case((2, 48, 6, 17), (40, 48, 5, 3), 1, ((3, 2), (1, 1))),
+    "single taps in the padding": Case((1, 34, 7, 20), (20, 34, 3, 3), 1, (4, 2), (3, 2)),
     "slices of pixels": Case((6, 18, 40, 41), (20, 18, 3, 3), 1, 1),
 }
 
@@ -76,6 +83,15 @@ def test_large_cases_are_exact(name, dtype):
     result = fc.conv2d_backward(grad, x, w, **how)
     np.testing.assert_array_equal(result.input, channels_last(expected[0]))
     np.testing.assert_array_equal(result.weight, expected[1])
+
+
+@pytest.mark.parametrize("width", range(1, 35))
+@pytest.mark.parametrize("taps", [2, 3])
+def test_rows_of_any_length_slide_past_taps(taps, width):
+    case = Case((1, 16, 2, width + taps - 1), (6, 16, 2, taps))
+    x, w, _ = case.arrays(np.float32)
+    expected = oracle_forward(case.geometry(), x, w)
+    np.testing.assert_array_equal(fc.conv2d(x, w, algorithm="implicit_gemm"), expected)
 
 
 @pytest.mark.parametrize("name", CASES)
