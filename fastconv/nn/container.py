@@ -21,11 +21,14 @@ HANDING_ON = (Flatten, ReLU)
 class Sequential(Module):
     """Layers applied one after another; keys of parameters are "0.weight", "0.bias", ...
 
-    Neighbours work together where the results are the same bits: a Conv2d or Linear clips its sums
-    for the ReLU after it on their way to memory, a MaxPool2d after a ReLU finds the gradient of
-    both from its maxima, and a ReLU overwrites a gradient that is nobody else's. (Layers of these
-    very classes; a subclass may do something else.) Every layer keeps what its own backward takes
-    all the same, so that layers may be called one by one, forward or backward.
+    Neighbours work together: a Conv2d or Linear clips its sums for the ReLU after it on their way
+    to memory, a MaxPool2d after a ReLU finds the gradient of both from its maxima, a ReLU overwrites
+    a gradient that is nobody else's, and a Conv2d before a MaxPool2d (or a ReLU and one) takes the
+    gradients of the maxima as they are, where images are small. Results are the same bits as those
+    of the layers one by one, but for the last: its gradients are sums in another order, without
+    their zeros. (Layers of these very classes; a subclass may do something else.) Every layer keeps
+    what its own backward takes all the same, so that layers may be called one by one, forward or
+    backward.
 
     >>> from fastconv import nn
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
@@ -50,6 +53,8 @@ class Sequential(Module):
         kinds = list(enumerate(pairwise(map(type, layers))))
         self._clipping = {i for i, (a, b) in kinds if a in (Conv2d, Linear) and b is ReLU}
         self._pooling = {i + 1 for i, (a, b) in kinds if a is ReLU and b is MaxPool2d}
+        found = ((i + 1, i - (a is ReLU)) for i, (a, b) in kinds if b is MaxPool2d)
+        self._convolved = {pool: i for pool, i in found if i >= 0 and type(layers[i]) is Conv2d}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield ("0", first layer), ("1", second layer), ..."""
@@ -85,7 +90,11 @@ class Sequential(Module):
             position -= 1
             layer = self._layers[position]
             assert gradient is not None
-            if position in self._pooling:
+            if position in self._convolved:
+                wanted = input_gradient or self._convolved[position] > stop
+                gradient = self._through_pool(position, gradient, wanted)
+                position = self._convolved[position]
+            elif position in self._pooling:
                 assert isinstance(layer, MaxPool2d)
                 gradient = layer.backward_relu(gradient)
                 position -= 1
@@ -96,6 +105,16 @@ class Sequential(Module):
                 gradient = layer.backward(gradient, input_gradient or position > stop)
             ours = type(layer) in FRESH or (ours and type(layer) in HANDING_ON)
         return gradient if input_gradient else None
+
+    def _through_pool(self, position: int, gradient: Array, wanted: bool) -> Array | None:
+        """Back from a MaxPool2d to the Conv2d before it, or before the ReLU between them."""
+        pool, convolution = self._layers[position], self._layers[self._convolved[position]]
+        assert isinstance(pool, MaxPool2d)
+        assert isinstance(convolution, Conv2d)
+        after_relu = position in self._pooling
+        if after_relu:
+            self._layers[position - 1]._restore()
+        return convolution.backward_pooled(gradient, pool.hand_over(after_relu), wanted)
 
     def __len__(self) -> int:
         return len(self._layers)

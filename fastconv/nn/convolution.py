@@ -10,6 +10,7 @@ from fastconv.nn import initialization
 from fastconv.nn.arguments import pair, positive
 from fastconv.nn.module import Array, Module, Parameter
 from fastconv.nn.weight_cache import WeightCache
+from fastconv.ops.conv_pooled import Pooled, conv2d_pooled_backward
 
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 
@@ -86,16 +87,26 @@ class Conv2d(Module):
     def backward(self, grad_output: Array, input_gradient: bool = True) -> Array | None:
         """Add to weight.grad and bias.grad; return the input's gradient, if wanted."""
         (input,) = self._restore()
-        gradients = ops.conv2d_backward(
-            grad_output,
-            input,
-            self.weight.data,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            output_mask=(input_gradient, True, self.bias is not None),
+        mask = (input_gradient, True, self.bias is not None)
+        options = self.stride, self.padding, self.dilation, self.groups
+        weight = self.weight.data
+        return self._accumulate(
+            ops.conv2d_backward(grad_output, input, weight, *options, output_mask=mask)
         )
+
+    def backward_pooled(
+        self, grad_output: Array, pooled: Pooled, input_gradient: bool = True
+    ) -> Array | None:
+        """As `backward`, from the gradient of the max-pooling (and ReLU) of this layer's output."""
+        (input,) = self._restore()
+        mask = (input_gradient, True, self.bias is not None)
+        options = self.stride, self.padding, self.dilation, self.groups
+        weight = self.weight.data
+        return self._accumulate(
+            conv2d_pooled_backward(grad_output, pooled, input, weight, *options, mask)
+        )
+
+    def _accumulate(self, gradients: ops.ConvGradients) -> Array | None:
         self.weight.accumulate(gradients.weight)
         if self.bias is not None:
             self.bias.accumulate(gradients.bias)

@@ -7,6 +7,7 @@ from typing import Any
 from fastconv import ops
 from fastconv.nn.arguments import pair
 from fastconv.nn.module import Array, Module
+from fastconv.ops.conv_pooled import Pooled
 from fastconv.ops.pooling import max_pool2d_relu_backward
 
 Size = int | tuple[int, int]
@@ -58,6 +59,11 @@ class MaxPool2d(Module):
         """As `backward`, and on through the ReLU whose output was this layer's input."""
         indices, shape, output = self._restore()
         return max_pool2d_relu_backward(grad_output, output, indices, shape)
+
+    def hand_over(self, after_relu: bool) -> Pooled:
+        """Leave this layer's backward, and that of a ReLU before it, to a convolution."""
+        indices, _, output = self._restore()
+        return Pooled(indices, output if after_relu else None)
 
     def extra_repr(self) -> str:
         """As PyTorch prints it."""

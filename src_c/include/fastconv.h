@@ -346,6 +346,25 @@ FC_API fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype
 FC_API fc_status fc_avg_pool2d_backward(const fc_pool2d* pool, fc_dtype dtype,
                                         const void* grad_output, void* grad_input);
 
+/* The gradients of a convolution whose output went through a max-pool (and a ReLU before it, where
+ * `maxima` is given), from the gradient of the maxima (ops/conv_pooled.h). `pool` is as above, its
+ * planes the convolution's outputs. FC_ERROR_INDEX: an index is outside its plane.
+ *
+ * They `can` for small NCHW images without groups and horizontal dilation, of `maxima` maxima a
+ * plane, and return FC_ERROR_ARGUMENT for others; they `pay` where they should take less time than
+ * fc_max_pool_backward and the passes of a convolution. */
+FC_API int fc_conv2d_pooled_can(const fc_conv2d* conv, fc_dtype dtype, int64_t maxima);
+FC_API int fc_conv2d_pooled_pays(const fc_conv2d* conv, fc_dtype dtype, int64_t maxima);
+FC_API fc_status fc_conv2d_pooled_grad_input(const fc_conv2d* conv,
+                                             const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                             const void* grad_maxima, const void* weight,
+                                             void* grad_input);
+/* grad_bias may be NULL. */
+FC_API fc_status fc_conv2d_pooled_grad_weight(const fc_conv2d* conv,
+                                              const fc_max_pool_gradient* pool, fc_dtype dtype,
+                                              const void* input, const void* grad_maxima,
+                                              void* grad_weight, void* grad_bias);
+
 /* ---- optimisers --------------------------------------------------------------------------- */
 
 typedef enum { FC_SGD, FC_RMSPROP, FC_ADAM } fc_optimizer_rule;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "../include/fastconv.h"
 #include "depthwise.h"
+#include "pooled.h"
 
 /* Copy one channel's image into padded, phase-split planes (planes.inc).
  * Plane (a, b), row i, column j holds the image at
@@ -300,6 +301,7 @@ typedef struct {
 
     void (*conv_window)(const fc_window* window, const void* slab, void* rows);
 
+    fc_pooled_kernels pooled;
     fc_gemm_kernel gemm_by_rows, gemm_by_columns;
     fc_gemm_kernel gemm_copying; /* by rows; NULL where a pair of vectors is less than two lines */
     /* One vector of results; a_row is `lanes`, depth a multiple of it, twice it or more. */

@@ -15,6 +15,7 @@ enum {
     TILE_BYTES = 512 << 10,  /* and so do the partial sums */
     DEPTH = 512,             /* weights of one call: DEPTH * mr elements in L1 */
     PIXELS = 1536,           /* of a block: enough to hide the packing of weights */
+    IMAGES_BYTES = 48 << 10, /* planes of several images: they stay in L1 */
     LEAST_PIXELS = 192,      /* blocks are not made smaller than this for the sake of threads */
     LONGEST_ROW = 2048,
 };
@@ -108,7 +109,9 @@ fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
         const int64_t image_lines = p->out_rows + v->max_shift;
         const int64_t room = fc_min(fc_min(lines / image_lines, PIXELS / (image_lines * width)),
                                     TILE_BYTES / (kept * image_lines * width * element));
-        plan.images = fc_max(1, fc_min(room, p->batch));
+        const int64_t near =
+            IMAGES_BYTES / (plan.chunk * v->phases * h->phases * image_lines * width * element);
+        plan.images = fc_max(1, fc_min(fc_min(room, near), p->batch));
         plan.images = fc_ceil_div(p->batch, fc_ceil_div(p->batch, plan.images));
     }
     plan.col_blocks = fc_ceil_div(p->out_cols, plan.cols);

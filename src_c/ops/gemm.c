@@ -16,6 +16,7 @@ enum {
     SWAP_MOST = 256,   /* rows of a that change places with b */
     PART = 4096,       /* steps of a part of a long sum, at least */
     PARTS = 8,         /* at most */
+    STREAM = 64 << 10, /* bytes of a part of a b that streams past, at least */
     SMALL = 1 << 14,   /* elements of a c that is worth cutting */
     PACKED = 32 << 20, /* bytes packed at a time */
 };
@@ -60,14 +61,18 @@ static int worth_swapping(const fc_gemm_job* job) {
            4 * p->m >= 3 * full && p->m * p->k * job->element <= PACKED;
 }
 
+static int streams(const fc_gemm_job* job) {
+    const fc_matmul* p = &job->p;
+    return !p->b_packed && !p->transpose_b && p->m <= FC_STREAM_ROWS && p->n >= job->kernels->lanes;
+}
+
 static fc_status run(fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
     const int64_t lanes = job->kernels->lanes;
     if (!p->b_packed && p->transpose_b && !p->transpose_a && p->k >= lanes &&
         (p->m <= DOT_MOST || p->m < lanes || p->n < lanes))
         return fc_gemm_by_dots(job);
-    if (!p->b_packed && !p->transpose_b && p->m <= FC_STREAM_ROWS && p->n >= lanes)
-        return fc_gemm_by_streams(job);
+    if (streams(job)) return fc_gemm_by_streams(job);
     if (!p->b_packed && !p->transpose_b && p->k <= FC_STREAM_ROWS && !job->bias && !job->addend &&
         !p->relu)
         return fc_gemm_by_outer(job);
@@ -77,10 +82,13 @@ static fc_status run(fc_gemm_job* job) {
     return fc_gemm_by_blocks(job);
 }
 
-/* As many parts as make a few tasks of a product that would be one or two. */
+/* As many parts as make a few tasks of a product that would be one or two. Where a large b streams
+ * past, each thread's parts are rows of it: those that the thread has in its own cache, if they are
+ * weights that it has read, row by row, on the way forward. */
 static int64_t parts_of(const fc_gemm_job* job) {
     const fc_matmul* p = &job->p;
     if (p->batch > 1 || p->b_packed || p->m * p->n > SMALL) return 1;
+    if (streams(job)) return fc_min(fc_min(PARTS, p->k), p->k * p->n * job->element / STREAM);
     return fc_min(PARTS, p->k / PART);
 }
 

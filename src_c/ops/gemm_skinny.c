@@ -92,8 +92,9 @@ static fc_status stream_task(void* context, int64_t index) {
 fc_status fc_gemm_by_streams(fc_gemm_job* job) {
     const int64_t lanes = job->kernels->lanes;
     job->rows = FC_STREAM_ROWS;
+    const int64_t pieces = job->p.batch > 1 ? 1 : PIECES; /* many, or parts: tasks enough */
     job->columns = fc_min(WIDTH / job->element,
-                          fc_ceil_div(fc_ceil_div(job->p.n, PIECES), 4 * lanes) * 4 * lanes);
+                          fc_ceil_div(fc_ceil_div(job->p.n, pieces), 4 * lanes) * 4 * lanes);
     job->row_tasks = fc_ceil_div(job->p.m, FC_STREAM_ROWS);
     job->column_tasks = fc_ceil_div(job->p.n, job->columns);
     return fc_parallel_for(fc_gemm_tasks(job), work_of(job), stream_task, job);

@@ -1,0 +1,91 @@
+"""Gradients of a 2-D convolution below a max-pool: buffers in, status out."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from fastconv._core.c_api cimport (
+    data_of, dtype_of, fc_conv2d, fc_dtype, fc_max_pool_gradient, fc_status, raise_status,
+    FC_FLOAT32, FC_FLOAT64,
+)
+from fastconv._core.conv cimport Conv2d
+
+cdef extern from "fastconv.h" nogil:
+    bint fc_conv2d_pooled_can(const fc_conv2d* conv, fc_dtype dtype, int64_t maxima)
+    bint fc_conv2d_pooled_pays(const fc_conv2d* conv, fc_dtype dtype, int64_t maxima)
+    fc_status fc_conv2d_pooled_grad_input(const fc_conv2d* conv, const fc_max_pool_gradient* pool,
+                                          fc_dtype dtype, const void* grad_maxima,
+                                          const void* weight, void* grad_input)
+    fc_status fc_conv2d_pooled_grad_weight(const fc_conv2d* conv, const fc_max_pool_gradient* pool,
+                                           fc_dtype dtype, const void* input,
+                                           const void* grad_maxima, void* grad_weight,
+                                           void* grad_bias)
+
+cnp.import_array()
+
+
+cdef class Maxima:
+    """Where the maxima of a convolution's output came from; `output` are they, where a ReLU came
+    between, or None."""
+
+    cdef fc_max_pool_gradient c
+    cdef int64_t size
+    cdef int number  # of the maxima's dtype, -1 without them
+    cdef object kept
+
+    def __init__(self, Conv2d conv, int64_t maxima, cnp.ndarray indices, cnp.ndarray output):
+        self.c.planes = conv.c.batch * conv.c.out_channels
+        self.c.in_area = conv.c.out_size[0] * conv.c.out_size[1]
+        self.c.out_area = maxima
+        self.size = self.c.planes * maxima
+        self.c.indices = <int64_t*>data_of(indices, cnp.NPY_INT64, self.size)
+        self.c.maxima = NULL
+        self.number = -1
+        if output is not None:
+            self.number = cnp.PyArray_TYPE(output)
+            self.c.maxima = data_of(output, self.number, self.size)
+        self.kept = indices, output
+
+    cdef void* gradients_of(self, cnp.ndarray array, int number) except NULL:
+        if self.number not in (-1, number):
+            raise ValueError("fastconv: maxima and their gradients have one dtype")
+        return data_of(array, number, self.size)
+
+
+def can(Conv2d conv, int64_t maxima, bint double):
+    """Can this convolution's gradients be summed maximum by maximum, `maxima` a plane?"""
+    return fc_conv2d_pooled_can(&conv.c, FC_FLOAT64 if double else FC_FLOAT32, maxima)
+
+
+def pays(Conv2d conv, int64_t maxima, bint double):
+    """Can they, and should it take less time than the gradients of images?"""
+    return fc_conv2d_pooled_pays(&conv.c, FC_FLOAT64 if double else FC_FLOAT32, maxima)
+
+
+def grad_input(Conv2d conv, Maxima maxima not None, cnp.ndarray grad_maxima, cnp.ndarray weight,
+               cnp.ndarray result):
+    """Gradient with respect to the input. IndexError if an index is outside its plane."""
+    cdef fc_dtype dtype = dtype_of(weight)
+    cdef int number = cnp.PyArray_TYPE(weight)
+    cdef void* g = maxima.gradients_of(grad_maxima, number)
+    cdef void* w = conv.weight_of(weight, number)
+    cdef void* x = conv.input_of(result, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_pooled_grad_input(&conv.c, &maxima.c, dtype, g, w, x)
+    raise_status(status)
+
+
+def grad_weight(Conv2d conv, Maxima maxima not None, cnp.ndarray grad_maxima, cnp.ndarray input,
+                cnp.ndarray result, cnp.ndarray bias_result):
+    """Gradients with respect to the weight and, unless its array is None, the bias. IndexError if
+    an index is outside its plane."""
+    cdef fc_dtype dtype = dtype_of(input)
+    cdef int number = cnp.PyArray_TYPE(input)
+    cdef void* g = maxima.gradients_of(grad_maxima, number)
+    cdef void* x = conv.input_of(input, number)
+    cdef void* w = conv.weight_of(result, number)
+    cdef void* b = NULL if bias_result is None else conv.bias_of(bias_result, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_pooled_grad_weight(&conv.c, &maxima.c, dtype, x, g, w, b)
+    raise_status(status)
