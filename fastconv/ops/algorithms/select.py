@@ -38,7 +38,7 @@ PASSES = ("forward", "grad_input", "grad_weight")
 NOMINAL_THREADS = 2
 
 #: A later algorithm must be estimated this many times faster than an earlier one to be taken.
-MARGIN = 1.05
+MARGIN = 1.02
 
 
 @cache
