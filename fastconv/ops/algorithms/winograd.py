@@ -118,20 +118,15 @@ def _edge_taps(geometry: Conv2dGeometry, which: str) -> int:
     return result
 
 
-def _member(geometry: Conv2dGeometry, which: str) -> tuple[int, int]:
-    """Outputs and taps of a tile along an axis."""
-    _, size, _ = winograd_tiling(geometry.core, False, which)
-    return size, _taps(geometry)
-
-
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
     """Tell whether enough terms are summed for float32 errors below LARGEST_ERROR."""
     g, taps = geometry, _taps(geometry)
     if rejects(g, np.dtype(np.float32)):
         return False
-    member = _member(g, which)
+    tiles, size, _ = winograd_tiling(g.core, False, which)
+    member = size, taps
     if which == "grad_weight":
-        return winograd_tiling(g.core, False, which)[0] >= FEWEST_TILES[member]
+        return tiles >= FEWEST_TILES[member]
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
     fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
     if tuple(g.stride) == (1, 1) and channels < fewest:
@@ -203,13 +198,15 @@ def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, 
     g = geometry
     phases = g.stride[0] * g.stride[1]
     terms = max(g.in_channels * phases, g.out_channels) // g.groups
-    growth = max(GROWTH[_member(g, which)] for which in ("forward", "grad_input"))
-    chunk = CHUNK if phases == 1 or _taps(g) == 2 else CHUNK // 2
+    double, taps = dtype.itemsize == 8, _taps(g)
+    sizes = (winograd_tiling(g.core, double, which)[1] for which in ("forward", "grad_input"))
+    growth = max(GROWTH[size, taps] for size in sizes)
+    chunk = CHUNK if phases == 1 or taps == 2 else CHUNK // 2
     roundings = min(terms, CHUNK) + -(-terms // chunk) + TRANSFORM_ROUNDINGS
     of_phases = " and phases of the stride" if phases > 1 else ""
     return (
         growth * roundings * float(np.finfo(dtype).eps) / 2,
-        f"sum over channels{of_phases} of (max |x| of a tile of 6x6) (max |w| of a filter)",
+        f"sum over channels{of_phases} of (max |x| of a tile) (max |w| of a filter)",
     )
 
 
