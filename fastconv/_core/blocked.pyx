@@ -136,9 +136,9 @@ winograd = tiles
 
 
 def winograd_tiling(Conv2d conv, bint double, str which):
-    """Of a pass, "forward", "grad_input" or "grad_weight": tiles, the results of one along an axis, and
-    its products for a pair of channels, over all phases of the stride. Zeros where Winograd can't do
-    it."""
+    """Of a pass, "forward", "grad_input" or "grad_weight": tiles and the points of all; of the largest,
+    the results along an axis and the products for a pair of channels, over all phases of the stride.
+    Zeros where Winograd can't do it."""
     cdef fc_dtype dtype = FC_FLOAT64 if double else FC_FLOAT32
     cdef fc_winograd_tiling t = fc_conv2d_winograd_tiling(&conv.c, dtype, pass_of(which))
-    return t.tiles, t.size, t.products
+    return t.tiles, t.points, t.size, t.products

@@ -104,7 +104,7 @@ cdef extern from "fastconv.h" nogil:
                                              const void* weight, void* packed)
     int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)
     ctypedef struct fc_winograd_tiling:
-        int64_t tiles, size, products
+        int64_t tiles, points, size, products
     fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dtype, int which)
 
     fc_status fc_im2col(const fc_conv2d* conv, fc_dtype dtype, const void* input, void* columns)

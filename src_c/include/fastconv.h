@@ -169,11 +169,11 @@ FC_API fc_status fc_conv2d_winograd_pack_weight(const fc_conv2d* conv, fc_dtype 
                                                 const void* weight, void* packed);
 /* Bytes of scratch a thread for a pass, its share of what all threads read included. */
 FC_API int64_t fc_conv2d_winograd_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
-/* What a pass transforms and multiplies: tiles (with stride 1 small images of a batch share some),
- * the results of one along an axis, and its products for a pair of channels, over all phases of the
- * stride. Zeros where Winograd can't do it. */
+/* What a pass transforms and multiplies: tiles (with stride 1 small images of a batch share some)
+ * and the points of all; of the largest, the results along an axis and the products for a pair of
+ * channels, over all phases of the stride. Zeros where Winograd can't do it. */
 typedef struct {
-    int64_t tiles, size, products;
+    int64_t tiles, points, size, products;
 } fc_winograd_tiling;
 FC_API fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dtype,
                                                     int pass);

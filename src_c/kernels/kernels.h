@@ -180,18 +180,21 @@ typedef struct {
     /* Taps (down, across) that there are, where a phase of a strided kernel has fewer than the
      * transform: winograd_weight takes the others for zeros, winograd_grad_weight drops them. */
     int64_t tap_end[2];
-    /* Points (down, across) that are wanted of the inputs' and the weights' transforms of side 5.
-     */
+    /* Points (down, across) wanted of the inputs' and the weights' transforms of side 5. */
     int64_t point_end[2];
     int accumulate; /* winograd_grad_weight: add to what is there */
 } fc_squares;
 typedef void (*fc_squares_kernel)(const fc_squares* squares, const void* from, void* to);
 
-/* Winograd's F(m x m, r x r) over squares of m + r - 1 inputs. */
+/* Winograd's F(m x m, r x r) over squares of m + r - 1 inputs. Those of 4x4 outputs may be smaller
+ * down, across or both, with the same weights: they are members in their inputs and outputs. */
 typedef enum {
     FC_WINOGRAD_4_2, /* 4x4 outputs, 2x2 weights */
     FC_WINOGRAD_3_3,
     FC_WINOGRAD_4_3,
+    FC_WINOGRAD_4X2_3,
+    FC_WINOGRAD_2X4_3,
+    FC_WINOGRAD_2X2_3,
     FC_WINOGRAD_3_4,
     FC_WINOGRAD_2_5,
     FC_WINOGRAD_MEMBERS,

@@ -41,14 +41,41 @@ typedef struct {
     char* points; /* V */
 } winograd_job;
 
-/* Step 1: index is a strip of the block and a unit of its channels. */
-static void transform_strip(const winograd_job* job, int64_t index, char* slab) {
-    const fc_winograd* w = &job->w;
-    const int64_t strip_index = job->first_strip + index / job->units;
-    const fc_strip strip = fc_strip_at(&job->strips, strip_index);
-    const int64_t tile = fc_tiles_before(&job->strips, strip_index) - job->first_tile;
-    fc_tile_strip(&job->tiler, &strip, w->source_channel, index % job->units, slab,
-                  job->points + tile * job->tiler.tile * w->element);
+/* Strips of a block whose products a task forms. Its tiles lie together in V, in their order. */
+typedef struct {
+    int64_t first, end; /* strips */
+    fc_strip begin;     /* the first one */
+    int64_t tile;       /* of the part's first among the block's */
+    fc_tile_order order;
+} block_part;
+
+static block_part part_at(const winograd_job* job, int64_t number) {
+    block_part part = {.first = job->first_strip + number * job->part_strips};
+    part.end = fc_min(part.first + job->part_strips, job->end_strip);
+    part.begin = fc_strip_at(&job->strips, part.first);
+    const fc_strip end = fc_strip_at(&job->strips, part.end);
+    int64_t tiles[FC_TILE_KINDS];
+    for (int kind = 0; kind < FC_TILE_KINDS; kind++)
+        tiles[kind] = end.before[kind] - part.begin.before[kind];
+    part.order = fc_tile_order_of(tiles);
+    part.tile = fc_strip_tiles_before(&part.begin) - job->first_tile;
+    return part;
+}
+
+/* Where the tiles of a strip begin in a part's order. */
+static void first_tiles(const block_part* part, const fc_strip* strip,
+                        int64_t first[FC_TILE_KINDS]) {
+    for (int kind = 0; kind < FC_TILE_KINDS; kind++)
+        first[kind] = part->order.first[kind] + strip->before[kind] - part->begin.before[kind];
+}
+
+/* Step 1 of a strip and a unit of its channels. */
+static void transform_strip(const winograd_job* job, const block_part* part, const fc_strip* strip,
+                            int64_t unit, char* slab) {
+    int64_t first[FC_TILE_KINDS];
+    first_tiles(part, strip, first);
+    fc_tile_strip(&job->tiler, strip, first, job->w.source_channel, unit, slab,
+                  job->points + part->tile * job->tiler.tile * job->w.element);
 }
 
 /* Scratch of a task of step 2. */
@@ -88,21 +115,17 @@ static int64_t products_of(const winograd_job* job) {
     return fc_ceil_div(fc_winograd_panels(&job->w), job->group) * job->parts;
 }
 
-/* Step 2: index is a group of panels and a part of the block's tiles. */
-static void multiply_part(const winograd_job* job, int64_t index, char* memory) {
+/* Step 2 of a part of the block and the group of panels that begins with `panel`. */
+static void multiply_part(const winograd_job* job, const block_part* part, int64_t panel,
+                          char* memory) {
     const fc_winograd* w = &job->w;
-    const int64_t part = index % job->parts, panel = index / job->parts * job->group;
-    const int64_t first = job->first_strip + part * job->part_strips;
-    const int64_t end = fc_min(first + job->part_strips, job->end_strip);
-    const int64_t begin = fc_tiles_before(&job->strips, first);
-    const int64_t tiles = fc_tiles_before(&job->strips, end) - begin;
-    const product_scratch s = layout_products(job, tiles, memory);
+    const product_scratch s = layout_products(job, part->order.tiles, memory);
     const int64_t panels = fc_min(job->group, fc_winograd_panels(w) - panel);
     const fc_winograd_products products = {
-        .points = job->points + (begin - job->first_tile) * job->tiler.tile * w->element,
+        .points = job->points + part->tile * job->tiler.tile * w->element,
         .point = job->tiler.plane,
         .vector = job->tiler.block,
-        .tiles = tiles,
+        .order = part->order,
         .weights = job->on_the_way ? NULL : job->weights,
         .made = s.weights,
         .filters = s.filters,
@@ -112,17 +135,17 @@ static void multiply_part(const winograd_job* job, int64_t index, char* memory) 
     };
     fc_winograd_multiply(w, &products, panel, panels);
     const int64_t vectors = 2 * (panels - 1) + fc_winograd_panel_vectors(w, panel + panels - 1);
-    for (int64_t unit = 0; unit * fc_winograd_unit_vectors(w) < vectors; unit++)
-        for (int64_t strip = first; strip < end; strip++) {
-            const int64_t tile = fc_tiles_before(&job->strips, strip) - begin;
-            const fc_strip at = fc_strip_at(&job->strips, strip);
-            const fc_winograd_sums sums = {.sums = s.sums + tile * 2 * w->lanes * w->element,
-                                           .plane = s.plane,
-                                           .panel_bytes = (int64_t)s.panel_bytes,
-                                           .slab = s.slab,
-                                           .run = s.run};
-            fc_winograd_store_strip(w, &sums, &at, panel, unit);
-        }
+    fc_winograd_sums sums = {.sums = s.sums,
+                             .plane = s.plane,
+                             .panel_bytes = (int64_t)s.panel_bytes,
+                             .slab = s.slab,
+                             .run = s.run};
+    for (int64_t i = part->first; i < part->end; i++) {
+        const fc_strip strip = fc_strip_at(&job->strips, i);
+        first_tiles(part, &strip, sums.first);
+        for (int64_t unit = 0; unit * fc_winograd_unit_vectors(w) < vectors; unit++)
+            fc_winograd_store_strip(w, &sums, &strip, panel, unit);
+    }
 }
 
 /* Scratch of either step, for the longest part. */
@@ -133,18 +156,26 @@ static size_t task_bytes(const winograd_job* job) {
                           (int64_t)layout_products(job, tiles, NULL).bytes);
 }
 
+/* index is a strip of the block and a unit of its channels. */
 static fc_status transform_task(void* context, int64_t index) {
     const winograd_job* job = context;
     char* slab = fc_workspace(FC_SLOT_TASK, task_bytes(job));
-    if (slab) transform_strip(job, index, slab);
-    return slab ? FC_OK : FC_ERROR_MEMORY;
+    if (!slab) return FC_ERROR_MEMORY;
+    const int64_t number = index / job->units;
+    const block_part part = part_at(job, number / job->part_strips);
+    const fc_strip strip = fc_strip_at(&job->strips, job->first_strip + number);
+    transform_strip(job, &part, &strip, index % job->units, slab);
+    return FC_OK;
 }
 
+/* index is a group of panels and a part of the block. */
 static fc_status multiply_task(void* context, int64_t index) {
     const winograd_job* job = context;
     char* memory = fc_workspace(FC_SLOT_TASK, task_bytes(job));
-    if (memory) multiply_part(job, index, memory);
-    return memory ? FC_OK : FC_ERROR_MEMORY;
+    if (!memory) return FC_ERROR_MEMORY;
+    const block_part part = part_at(job, index % job->parts);
+    multiply_part(job, &part, index / job->parts * job->group, memory);
+    return FC_OK;
 }
 
 static fc_status pack_weights(void* context, int64_t index) {
@@ -181,11 +212,10 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
                                   .terms = w->terms,
                                   .padding = {w->padding[0], w->padding[1]},
                                   .reach = w->shape->reach,
-                                  .side = fc_winograd_side(w->shape),
                                   .points = fc_winograd_phases_of(w->shape, w->kernel,
                                                                   w->terms.stride, w->terms.folded),
                                   .mirrored = w->mirrored,
-                                  .transform = w->kernels->winograd_input[w->shape->member],
+                                  .transforms = &w->kernels->winograd_input[w->shape->member],
                                   .tile = w->lanes}};
     const int64_t vector = w->lanes * w->element;
     const int64_t panels = fc_winograd_panels(w), all_panels = fc_winograd_packed_bytes(w);
@@ -222,8 +252,10 @@ static winograd_job plan_job(const fc_winograd* w, const char* packed, int threa
 static void start_block(winograd_job* job, int64_t block) {
     job->first_strip = block * job->strips_of_block;
     job->end_strip = fc_min(job->first_strip + job->strips_of_block, job->strips.strips);
-    job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
-    job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
+    const fc_strip first = fc_strip_at(&job->strips, job->first_strip);
+    const fc_strip end = fc_strip_at(&job->strips, job->end_strip);
+    job->first_tile = fc_strip_tiles_before(&first);
+    job->tiles = fc_strip_tiles_before(&end) - job->first_tile;
     job->parts = fc_ceil_div(job->end_strip - job->first_strip, job->part_strips);
     job->tiler.block = job->tiles * job->tiler.tile;
     job->tiler.plane = job->w.terms.blocks * job->tiler.block + WINOGRAD_PAD;
@@ -242,8 +274,17 @@ static fc_status run_own_block(void* context, int64_t block) {
     job.points = fc_workspace(FC_SLOT_TASK, points + task_bytes(&job));
     if (!job.points) return FC_ERROR_MEMORY;
     start_block(&job, block);
-    for (int64_t i = 0; i < transforms_of(&job); i++) transform_strip(&job, i, job.points + points);
-    for (int64_t i = 0; i < products_of(&job); i++) multiply_part(&job, i, job.points + points);
+    char* scratch = job.points + points;
+    for (int64_t i = 0; i < job.parts; i++) {
+        const block_part part = part_at(&job, i);
+        for (int64_t number = part.first; number < part.end; number++) {
+            const fc_strip strip = fc_strip_at(&job.strips, number);
+            for (int64_t unit = 0; unit < job.units; unit++)
+                transform_strip(&job, &part, &strip, unit, scratch);
+        }
+        for (int64_t panel = 0; panel < fc_winograd_panels(&job.w); panel += job.group)
+            multiply_part(&job, &part, panel, scratch);
+    }
     return FC_OK;
 }
 

@@ -18,6 +18,7 @@ enum {
 typedef struct {
     fc_winograd_member member;
     int64_t tile;  /* outputs of a tile along an axis */
+    int64_t small; /* of one of the smaller tiles with the same weights; 0: there are none */
     int64_t reach; /* further inputs that it reads: one less than the taps of a phase */
 } fc_winograd_shape;
 
@@ -65,12 +66,14 @@ static inline int64_t fc_winograd_phase_taps(int64_t kernel, int64_t stride, int
     return fc_ceil_div(kernel - phase, stride);
 }
 
-/* The numbers of the phases that have a point, [its row is at infinity][its column is]. A phase
- * with a tap less than the transform has no coefficient that infinity could stand for: with 3x3
- * taps, stride 2 and 25 points, phases have 81 of 100. */
+/* [first, end) */
 typedef struct {
     int64_t first, end;
 } fc_winograd_range;
+
+/* The numbers of the phases that have a point, [its row is at infinity][its column is]. A phase
+ * with a tap less than the transform has no coefficient that infinity could stand for: with 3x3
+ * taps, stride 2 and 25 points, phases have 81 of 100. */
 typedef struct {
     fc_winograd_range at[2][2];
 } fc_winograd_phases;
@@ -90,6 +93,35 @@ static inline void fc_winograd_point_ends(const fc_winograd_phases* phases, int6
     end[1] = side - (number < across.first || number >= across.end);
 }
 
+/* Tiles along an axis: small ones, larger ones, small ones. The last may reach past the end. */
+typedef struct {
+    int64_t first, large, last;
+} fc_tile_axis;
+
+fc_tile_axis fc_tile_axis_of(const fc_winograd_shape* shape, int64_t results, const int borders[2]);
+static inline int64_t fc_tile_axis_tiles(const fc_tile_axis* axis) {
+    return axis->first + axis->large + axis->last;
+}
+int64_t fc_tile_axis_points(const fc_winograd_shape* shape, const fc_tile_axis* axis);
+
+/* A tile's kind: 2 * (it is small down) + (it is small across). */
+enum { FC_TILE_KINDS = 4 };
+typedef struct {
+    int64_t tile[2], side[2];
+} fc_tile_kind;
+fc_tile_kind fc_tile_kind_of(const fc_winograd_shape* shape, int kind);
+
+/* Tiles of all kinds, kind by kind: a small one has a part of the points of the large, the first
+ * and the last, and in this order the tiles that have a point are neighbours. */
+typedef struct {
+    int64_t first[FC_TILE_KINDS]; /* tile of a kind */
+    int64_t tiles;
+} fc_tile_order;
+fc_tile_order fc_tile_order_of(const int64_t tiles[FC_TILE_KINDS]);
+
+fc_winograd_range fc_tiles_at(const fc_winograd_shape* shape, const fc_tile_order* order,
+                              int64_t point);
+
 /* Pixels along an axis: of an image, of padding before it, and of its results. Those of a gradient
  * are of one phase of the target, whose first one lies at row or column `first`. */
 typedef struct {
@@ -108,18 +140,27 @@ typedef struct {
     int64_t period[2]; /* pixels from an image to the next */
     int64_t image[2];  /* rows and columns of results, of an image */
     int64_t size[2];   /* and of all of it */
+    int padded[2][2];  /* results at the begin, the end of an axis meet padding */
+    int bordered;      /* axes along which they are of small tiles, unless images are joined */
     int64_t batch;     /* images */
     int64_t count;     /* of such as this */
 } fc_mosaic;
 
-/* Joined where that saves tiles enough, by the geometry alone. */
-fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient);
+/* Joined where that saves products enough, by the geometry alone. bordered: axes along which
+ * results that meet padding are better of small tiles, if there are such; of both, and images stay
+ * apart. */
+fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient,
+                       int bordered);
 /* Reads joined images, and puts them apart where their largest magnitudes are too different, or too
  * large (infinite, or NaN, among others) for sums to be finite. */
 fc_status fc_mosaic_check(fc_mosaic* mosaic, const fc_image* images);
 fc_mosaic fc_mosaic_apart(const fc_mosaic* joined); /* of one image each */
 int fc_mosaic_is_joined(const fc_mosaic* mosaic);
+/* Axes along which results of large tiles meet padding. */
+int fc_mosaic_clipped_axes(const fc_mosaic* mosaic);
+fc_tile_axis fc_mosaic_axis(const fc_mosaic* mosaic, const fc_winograd_shape* shape, int axis);
 int64_t fc_mosaic_tiles(const fc_mosaic* mosaic, const fc_winograd_shape* shape);
+int64_t fc_mosaic_points(const fc_mosaic* mosaic, const fc_winograd_shape* shape); /* of them all */
 /* fc_pack_block and fc_unpack_block of what mosaics are made of; a block's `image` counts mosaics.
  * run: scratch for the pixels of an image within the block, where images are joined. */
 void fc_mosaic_pack(const fc_mosaic* mosaic, const fc_image* image, const fc_block* block,
@@ -185,15 +226,17 @@ void fc_winograd_pack_panel(const fc_winograd* w, int64_t panel, int64_t chunk, 
 /* Tiles in strips: rectangles of tiles of one mosaic that are packed at once. */
 typedef struct {
     const fc_winograd_shape* shape;
-    int64_t tiles[2];          /* of a mosaic, down and across */
-    int64_t rows, columns;     /* of a strip, at most */
-    int64_t per_mosaic[2];     /* strips, down and across */
-    int64_t strips, of_mosaic; /* strips of all, tiles of one */
+    fc_tile_axis axis[2];  /* of a mosaic, down and across */
+    int64_t rows, columns; /* of a strip, at most */
+    int64_t per_mosaic[2]; /* strips, down and across */
+    int64_t strips;        /* of all */
 } fc_strips;
 
 typedef struct {
+    const fc_strips* strips;
     int64_t mosaic, row, column, rows, columns; /* in tiles */
-    int64_t tile;                               /* pixels from one to the next */
+    int64_t first[2], size[2];                  /* results, those past the end included */
+    int64_t before[FC_TILE_KINDS];              /* tiles of each kind in the strips before */
 } fc_strip;
 
 /* Strips of about `tiles` at most, whose slab of pixels, reach included, fits `bytes` where it can.
@@ -201,7 +244,18 @@ typedef struct {
 fc_strips fc_strips_of(const fc_winograd_shape* shape, const fc_mosaic* mosaic, int64_t tiles,
                        int64_t bytes, int64_t pixel_bytes);
 fc_strip fc_strip_at(const fc_strips* s, int64_t index);
-int64_t fc_tiles_before(const fc_strips* s, int64_t index);
+int64_t fc_strip_tiles_before(const fc_strip* strip); /* of all kinds */
+
+/* A strip's tiles of one kind in one row of tiles, some results from one to the next. */
+typedef struct {
+    int kind;
+    int64_t tiles, step;
+    int64_t result[2]; /* of the first one, from the strip's first on */
+    int64_t tile;      /* its number among those of the kind in the strip */
+} fc_strip_run;
+enum { FC_STRIP_RUNS = 3 }; /* of a row, at most */
+/* The runs of a row of a strip; that of its last tile is the last. */
+int fc_strip_runs(const fc_strip* strip, int64_t row, fc_strip_run runs[FC_STRIP_RUNS]);
 
 /* The way of a strip from an image to transformed tiles: point p of tile t of vector b of terms
  * goes to points + p * plane + b * block + t * tile (elements). */
@@ -209,12 +263,11 @@ typedef struct {
     fc_image image;
     fc_mosaic mosaic;
     fc_winograd_terms terms;
-    int64_t padding[2];        /* before the mosaic's first row and column */
-    int64_t reach;             /* pixels that a tile reads beyond its own */
-    int64_t side;              /* points of a tile along an axis */
-    fc_winograd_phases points; /* of the terms */
-    int mirrored;              /* tiles begin at their last pixel */
-    fc_squares_kernel transform;
+    int64_t padding[2];                  /* before the mosaic's first row and column */
+    int64_t reach;                       /* pixels that a tile reads beyond its own */
+    fc_winograd_phases points;           /* of the terms */
+    int mirrored;                        /* tiles begin at their last pixel */
+    const fc_squares_kernel* transforms; /* of each kind */
     int64_t plane, block, tile;
 } fc_tiler;
 
@@ -222,32 +275,32 @@ typedef struct {
  * that is folded. */
 int64_t fc_tiler_units(const fc_winograd_terms* terms);
 int64_t fc_tiler_slab_bytes(const fc_tiler* tiler, const fc_strips* s);
-/* One unit of a group whose channels begin at `channel`; slab is scratch. */
-void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, int64_t channel, int64_t unit,
-                   char* slab, char* points);
+/* One unit of a group whose channels begin at `channel`. first: the numbers of the strip's first
+ * tiles; slab is scratch. */
+void fc_tile_strip(const fc_tiler* tiler, const fc_strip* strip, const int64_t first[FC_TILE_KINDS],
+                   int64_t channel, int64_t unit, char* slab, char* points);
 
 /* The products of a part of V's tiles with panels of weights. */
 typedef struct {
     const char* points;    /* V, from the part's first tile on */
     int64_t point, vector; /* elements of V from a point to the next, and from a vector of terms */
-    int64_t tiles;
-    const char* weights;  /* transformed, of all panels; or NULL: they are made on the way */
-    char *made, *filters; /* then, of the panels of a call; and scratch to make them */
-    char* sums;           /* [panel][point][tile][2 vectors] */
-    int64_t plane;        /* elements from a point to the next */
-    int64_t panel_bytes;  /* from a panel to the next */
+    fc_tile_order order;   /* of the part's tiles */
+    const char* weights;   /* transformed, of all panels; or NULL: they are made on the way */
+    char *made, *filters;  /* then, of the panels of a call; and scratch to make them */
+    char* sums;            /* [panel][point][tile][2 vectors] */
+    int64_t plane;         /* elements from a point to the next */
+    int64_t panel_bytes;   /* from a panel to the next */
 } fc_winograd_products;
 void fc_winograd_multiply(const fc_winograd* w, const fc_winograd_products* products, int64_t panel,
                           int64_t panels);
 
-/* Sums of products of one strip's tiles, [panel][point][tile][2 vectors], and scratch for its
- * pixels.
- */
+/* Sums of products, [panel][point][tile][2 vectors], and scratch for a strip's pixels. */
 typedef struct {
     const char* sums;
-    int64_t plane;       /* elements from a point to the next */
-    int64_t panel_bytes; /* from a panel to the next */
-    char *slab, *run;    /* scratch for pixels: a strip's, and one image's of it where joined */
+    int64_t first[FC_TILE_KINDS]; /* of the strip's tiles */
+    int64_t plane;                /* elements from a point to the next */
+    int64_t panel_bytes;          /* from a panel to the next */
+    char *slab, *run; /* scratch for pixels: a strip's, and one image's of it where joined */
 } fc_winograd_sums;
 
 /* Vectors of a group of panels come in units whose pixels are unpacked together: one vector, or all

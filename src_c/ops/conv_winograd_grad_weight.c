@@ -64,20 +64,17 @@ static int64_t vectors_of(const weight_job* job, int64_t panel) {
 
 /* Step 1: index is a strip and a unit of channels of either side. */
 static void transform_strip(const weight_job* job, int64_t index, char* slab) {
-    const int64_t vector = job->lanes * job->element;
     const int64_t in_units = fc_tiler_units(&job->input.terms);
     const int64_t both = in_units + fc_tiler_units(&job->grad_output.terms);
     const int64_t unit = index % both - in_units, number = job->first_strip + index / both;
     const fc_strip strip = fc_strip_at(&job->strips, number);
-    const int64_t tile = fc_tiles_before(&job->strips, number) - job->first_tile;
-    if (unit < 0) {
-        fc_tile_strip(&job->input, &strip, job->in_group + job->in_first, unit + in_units, slab,
-                      job->v + tile * vector);
-        return;
-    }
-    /* D has two vectors a tile: a panel is two units */
-    fc_tile_strip(&job->grad_output, &strip, job->out_group + job->out_first, unit, slab,
-                  job->d + ((unit / 2 * job->tiles + tile) * 2 + unit % 2) * vector);
+    const int64_t first[FC_TILE_KINDS] = {strip.before[0] - job->first_tile};
+    if (unit < 0)
+        fc_tile_strip(&job->input, &strip, first, job->in_group + job->in_first, unit + in_units,
+                      slab, job->v);
+    else /* D has two vectors a tile: a panel is two units */
+        fc_tile_strip(&job->grad_output, &strip, first, job->out_group + job->out_first, unit, slab,
+                      job->d + (unit / 2 * job->tiles * 2 + unit % 2) * job->lanes * job->element);
 }
 
 /* Products of V's vectors [first, first + blocks) and a panel of results, through the small
@@ -132,7 +129,7 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
                                 .c_vector = lanes};
     for (int64_t point = 0; point < fc_winograd_points(job->shape); point++) {
         const fc_winograd_range phases =
-            fc_winograd_phases_at(&job->input.points, job->input.side, point);
+            fc_winograd_phases_at(&job->input.points, fc_winograd_side(job->shape), point);
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t phase = (first + b) % terms->phases;
             /* the sums that it lacks are of a tap that it has not: none is read */
@@ -271,9 +268,8 @@ static void share_among_threads(weight_job* job, int64_t threads) {
 }
 
 static double work_of(const weight_job* job) {
-    return (double)fc_mosaic_tiles(&job->input.mosaic, job->shape) *
-           fc_winograd_points(job->shape) * (double)(job->in_channels * job->input.terms.phases) *
-           (double)job->out_channels;
+    return (double)fc_mosaic_points(&job->input.mosaic, job->shape) *
+           (double)(job->in_channels * job->input.terms.phases) * (double)job->out_channels;
 }
 
 static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv, fc_dtype dtype) {
@@ -288,19 +284,17 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
         .input = {.image = fc_image_of(dtype, NULL, conv->batch, conv->in_channels, conv->in_size,
                                        conv->in_layout),
                   .padding = {conv->padding[0], conv->padding[1]},
-                  .reach = shape->reach,
-                  .side = fc_winograd_side(shape)},
+                  .reach = shape->reach},
         .grad_output = {.image = fc_image_of(dtype, NULL, conv->batch, conv->out_channels,
-                                             conv->out_size, conv->out_layout),
-                        .side = fc_winograd_side(shape)},
+                                             conv->out_size, conv->out_layout)},
     };
     job.lanes = job.kernels->lanes;
-    job.input.transform = job.kernels->winograd_input[shape->member];
+    job.input.transforms = &job.kernels->winograd_input[shape->member];
     job.input.tile = job.lanes;
-    job.grad_output.transform = job.kernels->winograd_grad_output[shape->member];
+    job.grad_output.transforms = &job.kernels->winograd_grad_output[shape->member];
     job.grad_output.tile = 2 * job.lanes;
     plan_sides(&job, conv);
-    job.input.mosaic = job.grad_output.mosaic = fc_mosaic_of(conv, shape, 0);
+    job.input.mosaic = job.grad_output.mosaic = fc_mosaic_of(conv, shape, 0, 0);
     plan_blocks(&job);
     share_among_threads(&job, fc_threads_for(work_of(&job)));
     job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * taps_of(&job) *
@@ -311,8 +305,8 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
 static void start_block(weight_job* job, int64_t block) {
     job->first_strip = block * job->strips_of_block;
     job->end_strip = fc_min(job->first_strip + job->strips_of_block, job->strips.strips);
-    job->first_tile = fc_tiles_before(&job->strips, job->first_strip);
-    job->tiles = fc_tiles_before(&job->strips, job->end_strip) - job->first_tile;
+    job->first_tile = fc_strip_at(&job->strips, job->first_strip).before[0];
+    job->tiles = fc_strip_at(&job->strips, job->end_strip).before[0] - job->first_tile;
     job->input.block = job->tiles * job->lanes;
     job->input.plane = job->input.terms.blocks * job->input.block + WINOGRAD_PAD;
     job->grad_output.plane = out_panels(job) * job->tiles * 2 * job->lanes + WINOGRAD_PAD;

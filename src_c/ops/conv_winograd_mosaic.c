@@ -1,8 +1,9 @@
 /* Mosaics: the images of a batch as one, so that fewer tiles reach beyond an image's end.
  *
- * 13x13 results take 4x4 tiles of 4x4, of which they fill two thirds. With a row and a column of
- * zeros between them images follow one another every 14 pixels, and two by two take 7x7 tiles. As
- * many images stand side by side as save most; they go on row by row to the batch's end. */
+ * 13x13 results take three tiles of 4 and one of 2 along an axis: 22 points. With a row and a
+ * column of zeros between them images follow one another every 14 pixels, and two take seven tiles
+ * of 4, 42 points. As many images stand side by side as save most; they go on row by row to the
+ * batch's end. */
 #include "conv_winograd.h"
 #include <float.h>
 #include <math.h>
@@ -10,8 +11,9 @@
 
 enum {
     MOST_ACROSS = 8,
-    LEAST_SAVED = 20, /* one of so many tiles: seams cost shorter runs of pixels in and out */
-    MOST_APART = 4,   /* times, the largest magnitudes of joined images */
+    LEAST_SAVED = 20, /* one of so many products: seams cost shorter runs of pixels in and out */
+    LEAST_SAVED_BY_BORDERED = 8, /* joined, these have shorter sums, too */
+    MOST_APART = 4,              /* times, the largest magnitudes of joined images */
 };
 
 fc_winograd_axis fc_winograd_axis_of(const fc_conv2d* conv, const fc_winograd_shape* shape,
@@ -27,43 +29,69 @@ fc_winograd_axis fc_winograd_axis_of(const fc_conv2d* conv, const fc_winograd_sh
 }
 
 fc_mosaic fc_mosaic_apart(const fc_mosaic* joined) {
-    return (fc_mosaic){.images = {1, 1},
-                       .period = {joined->image[0], joined->image[1]},
-                       .image = {joined->image[0], joined->image[1]},
-                       .size = {joined->image[0], joined->image[1]},
-                       .batch = joined->batch,
-                       .count = joined->batch};
+    fc_mosaic apart = *joined;
+    apart.count = joined->batch;
+    for (int axis = 0; axis < 2; axis++) {
+        apart.images[axis] = 1;
+        apart.period[axis] = apart.size[axis] = joined->image[axis];
+    }
+    return apart;
 }
 
 int fc_mosaic_is_joined(const fc_mosaic* m) {
     return m->images[0] * m->images[1] > 1;
 }
 
-int64_t fc_mosaic_tiles(const fc_mosaic* m, const fc_winograd_shape* shape) {
-    return m->count * fc_ceil_div(m->size[0], shape->tile) * fc_ceil_div(m->size[1], shape->tile);
+static int is_bordered(const fc_mosaic* m, int axis) {
+    return axis < m->bordered && !fc_mosaic_is_joined(m);
 }
 
-fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient) {
-    fc_mosaic joined = {.batch = conv->batch, .count = 1};
+int fc_mosaic_clipped_axes(const fc_mosaic* m) {
+    int axes = 0;
+    for (int axis = 0; axis < 2; axis++)
+        axes += (m->padded[axis][0] || m->padded[axis][1]) && !is_bordered(m, axis);
+    return axes;
+}
+
+fc_tile_axis fc_mosaic_axis(const fc_mosaic* m, const fc_winograd_shape* shape, int axis) {
+    static const int none[2] = {0, 0};
+    return fc_tile_axis_of(shape, m->size[axis], is_bordered(m, axis) ? m->padded[axis] : none);
+}
+
+int64_t fc_mosaic_tiles(const fc_mosaic* m, const fc_winograd_shape* shape) {
+    const fc_tile_axis down = fc_mosaic_axis(m, shape, 0), across = fc_mosaic_axis(m, shape, 1);
+    return m->count * fc_tile_axis_tiles(&down) * fc_tile_axis_tiles(&across);
+}
+
+int64_t fc_mosaic_points(const fc_mosaic* m, const fc_winograd_shape* shape) {
+    const fc_tile_axis down = fc_mosaic_axis(m, shape, 0), across = fc_mosaic_axis(m, shape, 1);
+    return m->count * fc_tile_axis_points(shape, &down) * fc_tile_axis_points(shape, &across);
+}
+
+fc_mosaic fc_mosaic_of(const fc_conv2d* conv, const fc_winograd_shape* shape, int gradient,
+                       int bordered) {
+    fc_mosaic joined = {.batch = conv->batch, .count = 1, .bordered = shape->small ? bordered : 0};
     for (int axis = 0; axis < 2; axis++) {
         const fc_winograd_axis a = fc_winograd_axis_of(conv, shape, gradient, axis);
         const int64_t after = a.results + shape->reach - a.source - a.padding;
         joined.image[axis] = a.results;
         joined.period[axis] = fc_max(a.results, a.source + fc_max(0, fc_max(a.padding, after)));
+        joined.padded[axis][0] = a.padding > 0;
+        joined.padded[axis][1] = after > 0;
     }
     fc_mosaic best = fc_mosaic_apart(&joined);
-    if (conv->stride[0] * conv->stride[1] > 1) return best;
-    int64_t least = fc_mosaic_tiles(&best, shape);
-    least -= least / LEAST_SAVED;
+    if (joined.bordered == 2 || conv->stride[0] * conv->stride[1] > 1) return best;
+    int64_t least = fc_mosaic_points(&best, shape);
+    least -= least / (joined.bordered ? LEAST_SAVED_BY_BORDERED : LEAST_SAVED);
     for (int64_t across = 1; across <= fc_min(MOST_ACROSS, conv->batch); across++) {
         joined.images[0] = fc_ceil_div(conv->batch, across);
         joined.images[1] = across;
         for (int axis = 0; axis < 2; axis++)
             joined.size[axis] =
                 (joined.images[axis] - 1) * joined.period[axis] + joined.image[axis];
-        const int64_t tiles = fc_mosaic_tiles(&joined, shape);
-        if (tiles >= least) continue;
-        least = tiles;
+        const int64_t points = fc_mosaic_points(&joined, shape);
+        if (points >= least) continue;
+        least = points;
         best = joined;
     }
     return best;

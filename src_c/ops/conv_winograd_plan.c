@@ -4,22 +4,40 @@
 
 /* Stride 1 and 3 taps: results that sum fewer channels average too little of the error of 4x4
  * tiles out. */
-enum { FEW_CHANNELS = 64 };
+enum {
+    FEW_CHANNELS = 64,    /* all results */
+    EDGE_CHANNELS = 160,  /* those that meet 6 of 9 taps */
+    CORNER_CHANNELS = 320 /* or 4 */
+};
 
-static const fc_winograd_shape shapes[FC_WINOGRAD_MEMBERS] = {
+/* The last but two serve gradients of weights, all of whose tiles are of one size. */
+static const fc_winograd_shape shapes[] = {
     {.member = FC_WINOGRAD_4_2, .tile = 4, .reach = 1},
     {.member = FC_WINOGRAD_3_3, .tile = 3, .reach = 2},
+    {.member = FC_WINOGRAD_4_3, .tile = 4, .small = 2, .reach = 2},
     {.member = FC_WINOGRAD_4_3, .tile = 4, .reach = 2},
     {.member = FC_WINOGRAD_3_4, .tile = 3, .reach = 3},
     {.member = FC_WINOGRAD_2_5, .tile = 2, .reach = 4},
 };
 
+/* Channels that a result of a pass sums; as if they were more than any limit where stride or pass
+ * ask for no care. */
+static int64_t few_channels(const fc_conv2d* conv, int pass) {
+    if (pass == 2 || conv->stride[0] * conv->stride[1] > 1) return INT64_MAX;
+    return (pass == 1 ? conv->out_channels : conv->in_channels) / conv->groups;
+}
+
+/* Axes along which results that meet padding are to be of small tiles, whose error is half. */
+static int bordered_axes(const fc_conv2d* conv, fc_dtype dtype, int pass) {
+    const int64_t channels = dtype == FC_FLOAT32 ? few_channels(conv, pass) : INT64_MAX;
+    return (channels < EDGE_CHANNELS) + (channels < CORNER_CHANNELS);
+}
+
 const fc_winograd_shape* fc_winograd_shape_of(const fc_conv2d* conv, int pass) {
-    const int64_t channels = (pass == 1 ? conv->out_channels : conv->in_channels) / conv->groups;
-    const int is_few =
-        pass < 2 && channels < FEW_CHANNELS && conv->stride[0] * conv->stride[1] == 1;
-    for (int i = 0; i < FC_WINOGRAD_MEMBERS; i++) {
-        int fits = is_few || shapes[i].member != FC_WINOGRAD_3_3;
+    const int is_few = few_channels(conv, pass) < FEW_CHANNELS;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        int fits =
+            (is_few || shapes[i].member != FC_WINOGRAD_3_3) && (pass < 2 || shapes[i].small == 0);
         for (int axis = 0; axis < 2; axis++)
             fits &= conv->dilation[axis] == 1 && conv->stride[axis] <= WINOGRAD_STRIDE &&
                     fc_ceil_div(conv->kernel_size[axis], conv->stride[axis]) == shapes[i].reach + 1;
@@ -123,7 +141,7 @@ fc_winograd fc_winograd_of(const fc_conv2d* conv, fc_dtype dtype, int gradient) 
         w.read[axis] = (conv->out_size[axis] - 1) * conv->stride[axis] + conv->kernel_size[axis] -
                        conv->padding[axis];
     }
-    w.mosaic = fc_mosaic_of(conv, shape, gradient);
+    w.mosaic = fc_mosaic_of(conv, shape, gradient, bordered_axes(conv, dtype, gradient));
     w.phases = w.stride[0] * w.stride[1];
     w.points = fc_winograd_phases_of(shape, conv->kernel_size, conv->stride, w.terms.folded);
     w.source = w.target =
@@ -171,8 +189,10 @@ fc_winograd_tiling fc_conv2d_winograd_tiling(const fc_conv2d* conv, fc_dtype dty
         fc_winograd_terms_of(channels, fc_kernels_for(dtype)->lanes, conv->stride);
     const fc_winograd_phases phases =
         fc_winograd_phases_of(shape, conv->kernel_size, conv->stride, pass != 1 && terms.folded);
-    const fc_mosaic mosaic = fc_mosaic_of(conv, shape, pass == 1);
-    fc_winograd_tiling tiling = {.tiles = fc_mosaic_tiles(&mosaic, shape), .size = shape->tile};
+    const fc_mosaic mosaic = fc_mosaic_of(conv, shape, pass == 1, bordered_axes(conv, dtype, pass));
+    fc_winograd_tiling tiling = {.tiles = fc_mosaic_tiles(&mosaic, shape),
+                                 .size = shape->tile,
+                                 .points = fc_mosaic_points(&mosaic, shape)};
     for (int64_t point = 0; point < fc_winograd_points(shape); point++) {
         const fc_winograd_range at = fc_winograd_phases_at(&phases, fc_winograd_side(shape), point);
         tiling.products += at.end - at.first;

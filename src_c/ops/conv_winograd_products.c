@@ -34,11 +34,12 @@ static fc_winograd_range results_at(const fc_winograd* w, int64_t panel, int64_t
 
 /* A chunk's tiles and weights at a point, and the sums of a panel there. */
 typedef struct {
+    int64_t tiles;
     const char *points, *weights;
     char* sums;
 } operands;
 
-static void multiply_runs(const fc_winograd* w, fc_gemm_panel gemm, int64_t tiles, runs of,
+static void multiply_runs(const fc_winograd* w, fc_gemm_panel gemm, runs of,
                           fc_winograd_range results, operands at) {
     const int64_t first = results.first * w->lanes * w->element;
     const int64_t segment = gemm.depth * gemm.b_depth * w->element; /* of weights */
@@ -47,21 +48,20 @@ static void multiply_runs(const fc_winograd* w, fc_gemm_panel gemm, int64_t tile
     for (int64_t i = 0; i < of.count; i++) {
         const int64_t from = of.first + i * of.step;
         gemm.a_segment = segments + from;
-        w->kernels->gemm_by_rows(&gemm, tiles, (int)(results.end - results.first), at.points,
+        w->kernels->gemm_by_rows(&gemm, at.tiles, (int)(results.end - results.first), at.points,
                                  at.weights + from * segment + first, at.sums + first);
         gemm.accumulate = 1;
     }
 }
 
 /* One chunk of one panel; its weights are at hand. */
-static void multiply_chunk(const fc_winograd* w, const fc_winograd_products* p,
-                           const fc_gemm_panel* gemm, int64_t panel, int64_t chunk, int64_t point,
-                           operands at) {
+static void multiply_chunk(const fc_winograd* w, const fc_gemm_panel* gemm, int64_t panel,
+                           int64_t point, operands at) {
     const fc_winograd_range results = results_at(w, panel, point);
-    if (chunk == 0 && results.end - results.first < fc_winograd_panel_vectors(w, panel))
-        memset(at.sums, 0, (size_t)(p->tiles * 2 * w->lanes * w->element));
+    if (!gemm->accumulate && results.end - results.first < fc_winograd_panel_vectors(w, panel))
+        memset(at.sums, 0, (size_t)(at.tiles * 2 * w->lanes * w->element));
     if (results.first < results.end)
-        multiply_runs(w, *gemm, p->tiles, runs_at(w, point, gemm->segments), results, at);
+        multiply_runs(w, *gemm, runs_at(w, point, gemm->segments), results, at);
 }
 
 /* A vector of terms in segments: in two where it is more than a partial sum. */
@@ -98,17 +98,21 @@ void fc_winograd_multiply(const fc_winograd* w, const fc_winograd_products* p, i
         gemm.segments = fc_min(most, w->terms.blocks - chunk * most) * cut.parts;
         for (int64_t i = 0; i < panels && !p->weights; i++)
             fc_winograd_pack_panel(w, panel + i, chunk, p->filters, p->made + i * panel_bytes);
-        for (int64_t point = 0; point < fc_winograd_points(w->shape); point++)
+        for (int64_t point = 0; point < fc_winograd_points(w->shape); point++) {
+            const fc_winograd_range tiles = fc_tiles_at(w->shape, &p->order, point);
+            const int64_t from = point * p->point + chunk * most * p->vector + tiles.first * lanes;
+            const int64_t to = point * p->plane + tiles.first * 2 * lanes;
             for (int64_t i = 0; i < panels; i++) {
                 const char* weights =
                     p->weights ? p->weights + ((panel + i) * chunks + chunk) * panel_bytes
                                : p->made + i * panel_bytes;
-                const operands at = {
-                    .points =
-                        p->points + (point * p->point + chunk * most * p->vector) * w->element,
-                    .weights = weights + point * fc_winograd_panel_plane(w) * w->element,
-                    .sums = p->sums + i * p->panel_bytes + point * p->plane * w->element};
-                multiply_chunk(w, p, &gemm, panel + i, chunk, point, at);
+                const operands at = {.tiles = tiles.end - tiles.first,
+                                     .points = p->points + from * w->element,
+                                     .weights =
+                                         weights + point * fc_winograd_panel_plane(w) * w->element,
+                                     .sums = p->sums + i * p->panel_bytes + to * w->element};
+                if (at.tiles > 0) multiply_chunk(w, &gemm, panel + i, point, at);
             }
+        }
     }
 }

@@ -12,22 +12,28 @@ int64_t fc_winograd_unit_vectors(const fc_winograd* w) {
  * its row's end is overwritten by its owner. */
 static void store_vector(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
                          const int64_t phase[2], int64_t pitch, const char* sums) {
-    const int64_t lanes = w->lanes, vector = lanes * w->element, tile = w->shape->tile;
+    const int64_t lanes = w->lanes;
     const int64_t row = w->stride[0] * pitch * lanes, column = w->stride[1] * lanes;
-    const fc_squares squares = {.items = strip->columns,
-                                .in_item = -2 * lanes,
-                                .in_row = fc_winograd_side(w->shape) * s->plane,
-                                .in_column = s->plane,
-                                .out_item = -tile * column,
-                                .out_row = w->mirrored ? -row : row,
-                                .out_column = w->mirrored ? -column : column};
-    const int64_t last = strip->columns - 1;
-    const int64_t corner = w->mirrored ? (tile - 1) * (row + column) : 0;
     for (int64_t i = 0; i < strip->rows; i++) {
-        const int64_t to =
-            (phase[0] * pitch + phase[1]) * lanes + i * tile * row + last * tile * column + corner;
-        w->kernels->winograd_output[w->shape->member](
-            &squares, sums + (i * strip->columns + last) * 2 * vector, s->slab + to * w->element);
+        fc_strip_run runs[FC_STRIP_RUNS];
+        for (int r = fc_strip_runs(strip, i, runs) - 1; r >= 0; r--) {
+            const fc_strip_run* run = &runs[r];
+            const fc_tile_kind kind = fc_tile_kind_of(w->shape, run->kind);
+            const fc_squares squares = {.items = run->tiles,
+                                        .in_item = -2 * lanes,
+                                        .in_row = fc_winograd_side(w->shape) * s->plane,
+                                        .in_column = s->plane,
+                                        .out_item = -run->step * column,
+                                        .out_row = w->mirrored ? -row : row,
+                                        .out_column = w->mirrored ? -column : column};
+            const int64_t last = run->tiles - 1;
+            int64_t to = (phase[0] * pitch + phase[1]) * lanes + run->result[0] * row +
+                         (run->result[1] + last * run->step) * column;
+            if (w->mirrored) to += (kind.tile[0] - 1) * row + (kind.tile[1] - 1) * column;
+            const int64_t from = (s->first[run->kind] + run->tile + last) * 2 * lanes;
+            w->kernels->winograd_output[w->shape->member + (fc_winograd_member)run->kind](
+                &squares, sums + from * w->element, s->slab + to * w->element);
+        }
     }
 }
 
@@ -45,14 +51,14 @@ static void clear_unread(const fc_winograd* w, const fc_block* block, char* slab
 
 void fc_winograd_store_strip(const fc_winograd* w, const fc_winograd_sums* s, const fc_strip* strip,
                              int64_t panel, int64_t unit) {
-    const int64_t vector = w->lanes * w->element, tile = w->shape->tile;
+    const int64_t vector = w->lanes * w->element;
     fc_block block = {.image = strip->mosaic,
-                      .row = strip->row * tile * w->stride[0] + w->first[0],
-                      .column = strip->column * tile * w->stride[1] + w->first[1],
-                      .pitch = strip->columns * tile * w->stride[1]};
+                      .row = strip->first[0] * w->stride[0] + w->first[0],
+                      .column = strip->first[1] * w->stride[1] + w->first[1],
+                      .pitch = strip->size[1] * w->stride[1]};
     int64_t end[2] = {w->target.height, w->target.width};
     if (w->phases == 1) end[0] = w->mosaic.size[0], end[1] = w->mosaic.size[1];
-    end[0] = fc_min(block.row + strip->rows * tile * w->stride[0], end[0]);
+    end[0] = fc_min(block.row + strip->size[0] * w->stride[0], end[0]);
     end[1] = fc_min(block.column + block.pitch, end[1]);
     /* not where a mirrored tile would meet what it wrote itself */
     if (w->phases == 1 && (!w->mirrored || strip->columns > 1)) block.pitch = end[1] - block.column;

@@ -107,6 +107,7 @@ CASES = {
     "phases, folded unevenly": Case((2, 10, 17, 23), (20, 5, 7, 7), 2, 3, groups=2),
     "phases of unlike strides": Case((1, 20, 15, 22), (17, 20, 9, 3), (3, 1), (2, 1)),
     "phases that nothing reads": Case((1, 3, 15, 16), (5, 3, 5, 6), (3, 4)),
+    "small tiles at the borders": Case((2, 65, 9, 6), (66, 65, 3, 3), padding=1),
     "mosaic": Case((5, 20, 5, 5), (18, 20, 3, 3), padding=1),
     "mosaic, a row of images": Case((3, 17, 13, 6), (17, 17, 3, 3), padding=((2, 0), (1, 1))),
     "mosaic, one place empty": Case((7, 6, 9, 5), (20, 6, 3, 3)),

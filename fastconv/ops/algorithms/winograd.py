@@ -14,10 +14,13 @@ With stride 1, small images of a batch lie side by side where that saves tiles
 depend on its place in the batch. That is done only where the largest magnitudes of the images are
 finite and within a factor of 4, so that no image's results have the error of much larger ones.
 
-On normally distributed data the largest float32 error of tens of thousands of results is below
-4e-7 * sum |x| |w| where `averages` says so; at an image's corners, which meet 4 of 9 taps, one of a
-million results has come to 6e-7 (3x3, 64 channels; 4.3e-7 with fewer, and less from 96 on).
-`error_bound` holds for any data.
+A result that meets padding sums few taps, but has the error of a whole tile. So 3x3 layers of 64 to
+319 channels have smaller tiles there, of two results down (from 160 channels on), or down and across,
+with four of the six points, the same transformed weights and half the error.
+
+On normally distributed data the largest float32 error of millions of results is below 4e-7 * sum
+|x| |w| where `averages` says so; but one of six million has come to 4.1e-7 (11x11 with stride 4 on 3
+channels), one of three to 4.3e-7 (5x5 on 16). `error_bound` holds for any data.
 """
 
 import math
@@ -51,7 +54,7 @@ LARGEST_ERROR = 4e-7
 #: those at an edge have the error of their tile, but few taps, which the average over few pixels
 #: forgives them by a factor of EDGES. For 3x3 and 5x5 kernels with the padding that keeps the size
 #: this means some 60 and 16 channels (3x3 in tiles of 3x3: 16, too); stride 1 asks for
-#: FEWEST_CHANNELS with any padding.
+#: FEWEST_CHANNELS with any padding. Small tiles at an image's borders err less than this says.
 ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 225e-7}
 EDGES = 1.6
 FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
@@ -123,7 +126,7 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     g, taps = geometry, _taps(geometry)
     if rejects(g, np.dtype(np.float32)):
         return False
-    tiles, size, _ = winograd_tiling(g.core, False, which)
+    tiles, _, size, _ = winograd_tiling(g.core, False, which)
     member = size, taps
     if which == "grad_weight":
         return tiles >= FEWEST_TILES[member]
@@ -170,13 +173,13 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
     else:
         terms, vectors = _terms(inputs, phases, lanes)
         results = -(-outputs // lanes)
-    tiles, size, products = winograd_tiling(g.core, dtype.itemsize == 8, which)
-    points = (size + _taps(g) - 1) ** 2 * g.groups
-    products *= g.groups
+    _, points, size, products = winograd_tiling(g.core, dtype.itemsize == 8, which)
+    points *= g.groups
+    of_tile = (size + _taps(g) - 1) ** 2
     return [
-        float(tiles * products * terms * results * lanes) / phases,
-        float(tiles * points * (vectors + results) * lanes),
-        float(products * terms * results * lanes) / phases,
+        float(points * products * terms * results * lanes) / (of_tile * phases),
+        float(points * (vectors + results) * lanes),
+        float(products * g.groups * terms * results * lanes) / phases,
     ]
 
 
@@ -199,7 +202,7 @@ def error_bound(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> tuple[float, 
     phases = g.stride[0] * g.stride[1]
     terms = max(g.in_channels * phases, g.out_channels) // g.groups
     double, taps = dtype.itemsize == 8, _taps(g)
-    sizes = (winograd_tiling(g.core, double, which)[1] for which in ("forward", "grad_input"))
+    sizes = (winograd_tiling(g.core, double, which)[2] for which in ("forward", "grad_input"))
     growth = max(GROWTH[size, taps] for size in sizes)
     chunk = CHUNK if phases == 1 or taps == 2 else CHUNK // 2
     roundings = min(terms, CHUNK) + -(-terms // chunk) + TRANSFORM_ROUNDINGS

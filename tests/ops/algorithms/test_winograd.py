@@ -12,6 +12,7 @@ from conv_checks import (
     assert_stays_inside,
 )
 from oracle import forward as oracle_forward
+from oracle import gradients as oracle_gradients
 from processes import output_of
 
 import fastconv as fc
@@ -38,6 +39,10 @@ CASES = {
     "weights transformed on the way": Case((1, 520, 7, 9), (300, 520, 3, 3), padding=1),
     "weights transformed on the way, five": Case((1, 520, 5, 7), (300, 520, 5, 5), padding=2),
     "strips of a wide image": Case((1, 20, 9, 700), (33, 20, 5, 5), padding=2),
+    "small tiles at all borders": Case((3, 70, 13, 19), (66, 70, 3, 3), padding=1),
+    "small tiles above and below": Case((2, 166, 29, 11), (162, 166, 3, 3), padding=1),
+    "small tiles at some borders": Case((5, 68, 9, 8), (65, 68, 3, 3), padding=((1, 0), (0, 2))),
+    "small tiles in strips": Case((1, 64, 11, 700), (64, 64, 3, 3), padding=1),
     "several chunks of phases": Case((2, 70, 23, 29), (70, 70, 3, 3), 2, 1),
     "phases transformed on the way": Case((1, 300, 11, 13), (300, 300, 3, 3), 2, 1),
     "more phases than a panel": Case((2, 20, 41, 37), (70, 20, 8, 6), (4, 3), 2),
@@ -81,6 +86,25 @@ def test_the_documented_transforms_are_a_convolution(tile, taps):
                 assert total == (k == i + j)
 
 
+def test_small_tiles_convolve_with_the_weights_of_large_ones():
+    """Points 0, +-11/16 and infinity; the inputs make up for divisors that are of all six."""
+    weight = matrices(4, 3)[1]
+    points = POINTS[6][:3]
+    output = [[p**i for p in points] + [Fraction(i)] for i in range(2)]
+    source = []
+    for point in points:
+        one, other = (p for p in points if p != point)
+        lacking = point**2 - POINTS[6][3] ** 2
+        source.append([lacking * c for c in (one * other, -one - other, 1, 0)])
+    source.append([0, -(points[1] ** 2), 0, 1])
+    used = [*weight[:3], weight[-1]]
+    for i, row in enumerate(output):
+        for j in range(3):
+            for k in range(4):
+                total = sum(row[p] * used[p][j] * source[p][k] for p in range(4))
+                assert total == (k == i + j)
+
+
 @pytest.mark.parametrize(("tile", "taps"), MEMBERS)
 def test_growth_is_that_of_the_matrices(tile, taps):
     size = lambda row: sum(map(abs, row))  # noqa: E731
@@ -104,7 +128,7 @@ def test_error_is_within_the_documented_bound(taps, channels, spread):
     x, w = draw((2, channels, 18, 18)), draw((9, channels, taps, taps))
     g = Case(x.shape, w.shape).geometry()
     factor, _ = winograd.error_bound(g, x.dtype)
-    _, tile, _ = winograd_tiling(g.core, False, "forward")
+    _, _, tile, _ = winograd_tiling(g.core, False, "forward")
     side = tile + taps - 1
     windows = np.lib.stride_tricks.sliding_window_view(abs(x), (side, side), (2, 3))
     largest = windows[:, :, ::tile, ::tile].max((4, 5)).astype(np.float64)
@@ -156,6 +180,48 @@ def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
     (small,) = drawn(taps, (1, few, *source))
     turned = w.transpose(1, 0, 2, 3).copy()
     assert error_of_gradient("input", x, small, turned, padding=pad) < winograd.LARGEST_ERROR
+
+
+@pytest.mark.parametrize("which", ["forward", "input"])
+@pytest.mark.parametrize("channels", [*FEW[:1], 64, 80, 128, 160, 256, 320, 448, 512])
+def test_errors_of_results_that_meet_padding(channels, which):
+    """A quarter of a million of them on images of 8x8, where 28 of 64 lie at a border."""
+    x, w = drawn(channels, (64, channels, 8, 8), (64, channels, 3, 3))
+    if which == "forward":
+        assert error_of_outputs(x, w, padding=1) < winograd.LARGEST_ERROR
+    else:
+        other, w = np.zeros((64, 64, 8, 8), np.float32), w.transpose(1, 0, 2, 3).copy()
+        assert error_of_gradient("input", x, other, w, padding=1) < winograd.LARGEST_ERROR
+
+
+@pytest.mark.parametrize(
+    ("channels", "points"),
+    [(64, 86 * 86), (159, 86 * 86), (160, 86 * 84), (319, 86 * 84), (320, 84 * 84)],
+)
+def test_borders_of_few_channels_have_small_tiles(channels, points):
+    """56 pixels are 14 tiles of four, or 13 between two of two."""
+    case = Case((1, channels, 56, 56), (channels, channels, 3, 3), padding=1)
+    for which in ("forward", "grad_input"):
+        assert winograd_tiling(case.geometry().core, False, which)[1] == points
+        assert winograd_tiling(case.geometry().core, True, which)[1] == 84 * 84
+    assert winograd_tiling(case.geometry().core, False, "grad_weight")[1] == 84 * 84
+    inner = Case((1, channels, 58, 58), (channels, channels, 3, 3))
+    assert winograd_tiling(inner.geometry().core, False, "forward")[1] == 84 * 84
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2, ((1, 0), (0, 1))])
+@pytest.mark.parametrize("channels", [64, 160])
+def test_borders_of_images_of_any_size(channels, padding):
+    for size in range(3, 16):
+        case = Case((2, channels, size, size + 3), (channels, channels, 3, 3), padding=padding)
+        x, w, b = case.arrays(np.float32)
+        g = case.geometry()
+        grad = np.random.default_rng(size).integers(-4, 5, g.output_shape).astype(np.float32)
+        options = {"padding": padding, "algorithm": "winograd"}
+        mine = fc.conv2d(x, w, b, **options), *fc.conv2d_backward(grad, x, w, **options)[:2]
+        theirs = oracle_forward(g, x, w, b), *oracle_gradients(g, x, w, grad)[:2]
+        for a, e in zip(mine, theirs, strict=True):
+            assert np.abs(a - e).max() <= 64 * np.finfo(np.float32).eps * np.abs(e).max(), size
 
 
 @pytest.mark.parametrize(
@@ -242,6 +308,7 @@ def test_large_cases_are_right_and_the_same_bits_for_any_number_of_threads(name)
         "blocks of tiles, by groups",
         "more phases than a panel",
         "strips of folded pixels",
+        *(name for name in CASES if name.startswith("small tiles")),
     ],
 )
 def test_large_cases_stay_inside(name, side):
@@ -297,8 +364,9 @@ import numpy as np, fastconv as fc
 from conv_cases import CASES
 from oracle import forward, gradients
 from fastconv.ops.geometry import conv2d_geometry
-for name in ('tiles cut short', 'tiles of five cut short', 'groups of tiles of five',
-             'tiles of four taps', 'phases of channels', 'phases, folded', 'phases, folded unevenly',
+for name in ('tiles cut short', 'small tiles at the borders', 'tiles of five cut short',
+             'groups of tiles of five', 'tiles of four taps', 'phases of channels',
+             'phases, folded', 'phases, folded unevenly',
              *(name for name in CASES if name.startswith('mosaic'))):
     case = CASES[name]
     for dtype in np.float32, np.float64:
