@@ -100,4 +100,6 @@ def conv2d_pooled_backward(
     worth = worth and (output_mask[1] or not output_mask[2])
     way = _by_maxima if worth else _by_images
     found = way(g, grad, x, w, Pooled(pooled.indices, maxima), output_mask)
+    if x is input:
+        return found
     return ConvGradients(*(None if a is None else restore(a, input) for a in found))
