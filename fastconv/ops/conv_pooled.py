@@ -63,7 +63,8 @@ def conv2d_pooled_backward(
     """Gradients of max_pool2d(conv2d(...)), or max_pool2d(relu(conv2d(...))), for conv2d's arguments.
 
     `grad_output` is the gradient of the pooling's output (N, K, PH, PW). The bounds of
-    conv2d_backward hold; sums have another order. IndexError: an index is outside its plane.
+    conv2d_backward hold; sums have another order, and where images are small a gradient of zero has
+    no part in them, not even against an infinite weight. IndexError: an index is outside its plane.
 
     Examples
     --------

@@ -103,10 +103,9 @@ static fc_status run_image(void* context, int64_t image) {
     const fc_conv2d* conv = job->conv;
     const fc_kernels_of_type* kernels = job->input.kernels;
     const int64_t e = job->input.element, lanes = kernels->lanes, filters = conv->out_channels;
-    char* columns =
-        fc_workspace(FC_SLOT_TASK, job->columns_bytes + job->scratch_bytes + job->end_bytes +
-                                       job->count_bytes +
-                                       2 * (job->offset_bytes + job->values_bytes));
+    char* columns = fc_workspace(FC_SLOT_TASK, job->columns_bytes + job->scratch_bytes +
+                                                   job->end_bytes + job->count_bytes +
+                                                   2 * (job->offset_bytes + job->values_bytes));
     if (!columns) return FC_ERROR_MEMORY;
     char* scratch = columns + job->columns_bytes;
     sorted_entries sorted;
