@@ -77,10 +77,10 @@ class Sequential(Module):
         """Where the way back ends: without `input_gradient`, at the first layer with parameters."""
         if input_gradient:
             return 0
-        holders = (
-            i for i, layer in enumerate(self._layers) if any(True for _ in layer.parameters())
-        )
-        return next(holders, len(self._layers))
+        for position, layer in enumerate(self._layers):
+            for _ in layer._entries():
+                return position
+        return len(self._layers)
 
     def backward(self, grad_output: Array, input_gradient: bool = True) -> Array | None:
         """Go back through the layers: without `input_gradient`, to the first with parameters."""

@@ -57,13 +57,13 @@ def as_floats(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Arra
         native = found.newbyteorder("=")
         value = _copied(value, FLOAT32 if native == FLOAT16 else native)
         found = value.dtype if native != FLOAT16 else found
-    if dtype is not None and value.dtype != dtype:
+    if dtype is not None and value.dtype is not dtype and value.dtype != dtype:
         raise TypeError(
             f"{name}: expected {dtype} like the other arrays of this call, got {found}; "
             f"convert it with {name}.astype(np.{dtype})"
         )
     flags = value.flags
-    if not (flags.c_contiguous and flags.aligned):
+    if not (flags.carray or (flags.c_contiguous and flags.aligned)):
         value = _copied(value, value.dtype)
     return value
 
@@ -92,7 +92,7 @@ def _convert(name: str, value: Any, dtype: np.dtype[Any] | None) -> Array:
 def restore(result: Array, *inputs: Any) -> Array:
     """Return `result` as float16 if the call's first array was float16."""
     first = getattr(inputs[0], "dtype", None)
-    if first is None or first != FLOAT16:
+    if first is FLOAT32 or first is FLOAT64 or first is None or first != FLOAT16:
         return result
     return _copied(result, FLOAT16) if result.ndim else result.astype(FLOAT16)
 

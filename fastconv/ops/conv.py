@@ -225,5 +225,7 @@ def conv2d_backward(
         of_weight = _grad_weight(g, x, grad, algorithm)
     if output_mask[2] and of_bias is None:
         of_bias = _grad_bias(g, grad)
-    gradients = of_input, of_weight, of_bias
+    gradients = ConvGradients(of_input, of_weight, of_bias)
+    if x is input:
+        return gradients
     return ConvGradients(*(None if a is None else restore(a, input) for a in gradients))

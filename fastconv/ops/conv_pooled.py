@@ -63,7 +63,8 @@ def conv2d_pooled_backward(
     """Gradients of max_pool2d(conv2d(...)), or max_pool2d(relu(conv2d(...))), for conv2d's arguments.
 
     `grad_output` is the gradient of the pooling's output (N, K, PH, PW). The bounds of
-    conv2d_backward hold; sums have another order. IndexError: an index is outside its plane.
+    conv2d_backward hold; sums have another order, and where images are small a gradient of zero has
+    no part in them, not even against an infinite weight. IndexError: an index is outside its plane.
 
     Examples
     --------
@@ -100,4 +101,6 @@ def conv2d_pooled_backward(
     worth = worth and (output_mask[1] or not output_mask[2])
     way = _by_maxima if worth else _by_images
     found = way(g, grad, x, w, Pooled(pooled.indices, maxima), output_mask)
+    if x is input:
+        return found
     return ConvGradients(*(None if a is None else restore(a, input) for a in found))

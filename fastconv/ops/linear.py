@@ -77,6 +77,11 @@ def _grad_weight(grad: Array, x: Array, w: Array) -> Array:
     return result
 
 
+def _grad_bias(grad: Array) -> Array:
+    axes = 0 if grad.ndim == 2 else tuple(range(grad.ndim - 1))
+    return np.asarray(np.add.reduce(grad, axis=axes))
+
+
 def linear_backward(
     grad_output: Any,
     input: Any,
@@ -107,5 +112,5 @@ def linear_backward(
     return LinearGradients(
         restore(_grad_input(grad, x, w), input) if output_mask[0] else None,
         restore(_grad_weight(grad, x, w), input) if output_mask[1] else None,
-        restore(grad.sum(axis=tuple(range(grad.ndim - 1))), input) if output_mask[2] else None,
+        restore(_grad_bias(grad), input) if output_mask[2] else None,
     )

@@ -75,10 +75,10 @@ def optimizer_step(rule: Rule, entries: list[Entry]) -> None:
     >>> data, velocity
     (array([0., 0.]), array([2., 4.]))
     """
-    taken = [entry if core.ready(entry) else _copied(entry) for entry in entries]
-    core.step(*rule, taken)
-    for given, copy in zip(entries, taken, strict=True):
-        if copy is not given:
-            for array, changed in zip(given[1:2] + given[3:], copy[1:2] + copy[3:], strict=True):
-                if array is not None:
-                    array[...] = changed
+    copies = {i: _copied(entry) for i, entry in enumerate(entries) if not core.ready(entry)}
+    core.step(*rule, [copies.get(i, e) for i, e in enumerate(entries)] if copies else entries)
+    for i, copy in copies.items():
+        given = entries[i]
+        for array, changed in zip(given[1:2] + given[3:], copy[1:2] + copy[3:], strict=True):
+            if array is not None:
+                array[...] = changed

@@ -66,10 +66,12 @@ class Optimizer:
                 f"parameter {position} has shape {data.shape}, its gradient {grad.shape}"
             )
         state = self._state[position]
+        arrays: list[Array | None] = []
         for name in names:
             if name is not None and name not in state:
                 state[name] = np.zeros(data.shape, data.dtype)
-        first, second, third = (None if name is None else state[name] for name in names)
+            arrays.append(None if name is None else state[name])
+        first, second, third = arrays
         return self._steps[position] + 1, data, grad, first, second, third
 
     def step(self) -> None:
@@ -78,10 +80,14 @@ class Optimizer:
         Raises ValueError when shapes differ; then nothing has been changed.
         """
         names = self._state_names()
-        found = (self._entry(position, names) for position in range(len(self.parameters)))
-        entries = {position: entry for position, entry in enumerate(found) if entry is not None}
-        optimizer_step(self._rule(), list(entries.values()))
-        for position in entries:
+        entries, positions = [], []
+        for position in range(len(self.parameters)):
+            entry = self._entry(position, names)
+            if entry is not None:
+                entries.append(entry)
+                positions.append(position)
+        optimizer_step(self._rule(), entries)
+        for position in positions:
             self._steps[position] += 1
 
     def zero_grad(self) -> None:

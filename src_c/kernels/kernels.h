@@ -249,10 +249,12 @@ static inline double fc_pool_count(const fc_pool2d* d, int axis, int64_t output)
 typedef enum { FC_POOL_MAX, FC_POOL_MAX_PLACED, FC_POOL_AVERAGE } fc_pool_mode;
 
 /* Outputs of `rows` rows whose windows lie in rows of `source` (pool_rows.inc): window (i, j)
- * starts at source[i * row_step * pitch + j * col_step], col_step 1 or 2. Reads up to two vectors
- * past the last row's end; `room` outputs from the first on may be written. */
+ * starts at source[i * row_step * pitch + j * col_step], col_step 1 or 2; so for each of `planes`,
+ * `area` elements apart. Reads up to two vectors past the last row's end; `room` outputs from the
+ * first on may be written. */
 typedef struct {
     fc_pool_mode mode;
+    int64_t planes, area;
     int64_t rows, cols, room;
     int64_t kernel[2], row_step, col_step, pitch;
     int64_t above, left; /* rows and columns of padding before the first window's first cell */

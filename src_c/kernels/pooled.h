@@ -14,10 +14,14 @@ typedef struct {
     int64_t blocks, block; /* of channels; elements from one to the next */
 } fc_pixel_columns;
 
-/* Gradients of `count` planes of maxima from the first on; `pitch` for each plane's offset. */
+/* Entries of several planes, `room` apart: how many each has, their places (below `places`) and
+ * values; `pitch` for each plane's offset. */
 typedef struct {
-    int64_t first, count, pitch;
-} fc_entry_planes;
+    int64_t planes, places, room, pitch;
+    const int32_t* count;
+    const int32_t* place;
+    const void* value;
+} fc_entry_lists;
 
 /* Rows at offsets, each times a value: `vectors` of each, at most as many as `most`. */
 typedef struct {
@@ -29,13 +33,13 @@ typedef struct {
 
 typedef struct {
     int most; /* vectors of scaled_rows */
-    /* Entries of a plane of maxima, in order: table[index] of each, and its gradient (room for
-     * whole vectors); or of several planes, by place: those of place p end before end[p]. 1: an
-     * index lies outside its plane. */
-    int (*entries)(const fc_max_pool_gradient* pool, int64_t plane, const void* grads,
-                   const int32_t* table, int32_t* offset, void* values, double* sum);
-    int (*sort)(const fc_max_pool_gradient* pool, const fc_entry_planes* planes, const void* grads,
-                int32_t* end, int32_t* offset, void* values);
+    /* Entries of a plane of maxima, in order and without zeros: table[index] of each, and its
+     * gradient, with room for whole vectors of all. Returns how many, or -1: an index lies outside
+     * its plane. `sum` grows by the gradients. */
+    int64_t (*entries)(const fc_max_pool_gradient* pool, int64_t plane, const void* grads,
+                       const int32_t* table, int32_t* offset, void* values, double* sum);
+    /* Entries of several planes by place: those of place p end before end[p]. */
+    void (*sort)(const fc_entry_lists* lists, int32_t* end, int32_t* offset, void* values);
     /* target[j] += sum over entries e of value[e] * rows[offset[e] + j] */
     void (*scaled_rows)(const fc_scaled_rows* scaled, const void* rows, void* target);
     void (*columns)(const fc_pixel_columns* shape, const void* pixels, void* columns);

@@ -29,6 +29,8 @@ typedef int32_t vector_int_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef int64_t vector_int_f64 __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t int_f32;
 typedef int64_t int_f64;
+typedef uint32_t uint_f32;
+typedef uint64_t uint_f64;
 
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)

@@ -40,9 +40,9 @@ typedef struct {
     const fc_conv2d* conv;
     const fc_max_pool_gradient* pool;
     fc_columns input, filter;
-    int64_t window;
-    size_t columns_bytes, scratch_bytes, end_bytes, offset_bytes, values_bytes;
-    int32_t* table;
+    int64_t window, room; /* room: of a plane's entries */
+    size_t columns_bytes, scratch_bytes, end_bytes, count_bytes, offset_bytes, values_bytes;
+    int32_t *table, *places; /* of places: where their windows start; 0, 1, ... */
     char* filters;
     const char *grads, *weight;
     char* grad_input;
@@ -61,23 +61,56 @@ static fc_status pack_filter(void* context, int64_t k) {
     return FC_OK;
 }
 
+/* Entries of an image by place, in what follows `columns` and the scratch. */
+typedef struct {
+    int32_t *end, *offset;
+    char* values;
+} sorted_entries;
+
+static fc_status sort_entries(const input_job* job, int64_t image, char* memory,
+                              sorted_entries* sorted) {
+    const fc_pooled_kernels* kernels = &job->input.kernels->pooled;
+    const int64_t e = job->input.element, filters = job->conv->out_channels;
+    const int64_t room = job->room;
+    int32_t* count = (int32_t*)(memory + job->end_bytes);
+    int32_t* place = (int32_t*)((char*)count + job->count_bytes);
+    char* value = (char*)place + job->offset_bytes;
+    sorted->end = (int32_t*)memory;
+    sorted->offset = (int32_t*)(value + job->values_bytes);
+    sorted->values = (char*)sorted->offset + job->offset_bytes;
+    double sum = 0; /* the bias's, which comes with the weight's */
+    for (int64_t k = 0; k < filters; k++) {
+        const int64_t found =
+            kernels->entries(job->pool, image * filters + k, job->grads, job->places,
+                             place + k * room, value + k * room * e, &sum);
+        if (found < 0) return FC_ERROR_INDEX;
+        count[k] = (int32_t)found;
+    }
+    const fc_entry_lists lists = {.planes = filters,
+                                  .places = job->pool->in_area,
+                                  .room = room,
+                                  .pitch = job->window,
+                                  .count = count,
+                                  .place = place,
+                                  .value = value};
+    kernels->sort(&lists, sorted->end, sorted->offset, sorted->values);
+    return FC_OK;
+}
+
 /* All entries of an image, place by place, and a chunk of the filters at a time. */
 static fc_status run_image(void* context, int64_t image) {
     const input_job* job = context;
     const fc_conv2d* conv = job->conv;
     const fc_kernels_of_type* kernels = job->input.kernels;
     const int64_t e = job->input.element, lanes = kernels->lanes, filters = conv->out_channels;
-    char* columns =
-        fc_workspace(FC_SLOT_TASK, job->columns_bytes + job->scratch_bytes + job->end_bytes +
-                                       job->offset_bytes + job->values_bytes);
+    char* columns = fc_workspace(FC_SLOT_TASK, job->columns_bytes + job->scratch_bytes +
+                                                   job->end_bytes + job->count_bytes +
+                                                   2 * (job->offset_bytes + job->values_bytes));
     if (!columns) return FC_ERROR_MEMORY;
     char* scratch = columns + job->columns_bytes;
-    int32_t* end = (int32_t*)(scratch + job->scratch_bytes);
-    int32_t* offset = (int32_t*)((char*)end + job->end_bytes);
-    char* values = (char*)offset + job->offset_bytes;
-    const fc_entry_planes planes = {image * filters, filters, job->window};
-    if (kernels->pooled.sort(job->pool, &planes, job->grads, end, offset, values))
-        return FC_ERROR_INDEX;
+    sorted_entries sorted;
+    const fc_status status = sort_entries(job, image, scratch + job->scratch_bytes, &sorted);
+    if (status != FC_OK) return status;
     memset(columns, 0, job->columns_bytes);
     const int64_t vectors = job->window / lanes;
     const int64_t most = fc_max(LEAST_CHUNK, CHUNK_BYTES / (filters * lanes * e));
@@ -85,11 +118,11 @@ static fc_status run_image(void* context, int64_t image) {
     for (int64_t i = 0; i < chunks; i++) {
         const int64_t from = i * vectors / chunks;
         fc_scaled_rows rows = {.vectors = (int)((i + 1) * vectors / chunks - from)};
-        for (int64_t p = 0, start = 0; p < job->pool->in_area; start = end[p++]) {
-            rows.count = end[p] - start;
+        for (int64_t p = 0, start = 0; p < job->pool->in_area; start = sorted.end[p++]) {
+            rows.count = sorted.end[p] - start;
             if (rows.count == 0) continue;
-            rows.offset = offset + start;
-            rows.value = values + start * e;
+            rows.offset = sorted.offset + start;
+            rows.value = sorted.values + start * e;
             kernels->pooled.scaled_rows(&rows, job->filters + from * lanes * e,
                                         columns + (job->table[p] + from * lanes) * e);
         }
@@ -102,12 +135,14 @@ static fc_status run_image(void* context, int64_t image) {
 static input_job plan_job(const fc_conv2d* conv, const fc_max_pool_gradient* pool, fc_dtype dtype) {
     input_job job = {.conv = conv, .pool = pool, .input = fc_columns_of_input(conv, dtype, 0)};
     const size_t e = (size_t)job.input.element;
-    const int64_t entries = conv->out_channels * pool->out_area;
+    job.room = pool->out_area + job.input.kernels->lanes;
+    const int64_t entries = conv->out_channels * job.room;
     job.filter = fc_columns_of_filter(&job.input, conv);
     job.window = fc_columns_window(&job.input, conv);
     job.columns_bytes = fc_align((size_t)fc_columns_elements(&job.input) * e);
     job.scratch_bytes = fc_align((size_t)fc_columns_scratch(&job.input) * e);
     job.end_bytes = fc_align((size_t)pool->in_area * sizeof(int32_t));
+    job.count_bytes = fc_align((size_t)conv->out_channels * sizeof(int32_t));
     job.offset_bytes = fc_align((size_t)entries * sizeof(int32_t));
     job.values_bytes = fc_align((size_t)entries * e);
     return job;
@@ -120,14 +155,16 @@ fc_status fc_conv2d_pooled_grad_input(const fc_conv2d* conv, const fc_max_pool_g
     input_job job = plan_job(conv, pool, dtype);
     const int64_t filters = conv->out_channels, size = filters * job.window;
     char* shared =
-        fc_workspace(FC_SLOT_SHARED, job.end_bytes + (size_t)size * (size_t)job.input.element);
+        fc_workspace(FC_SLOT_SHARED, 2 * job.end_bytes + (size_t)size * (size_t)job.input.element);
     if (!shared) return FC_ERROR_MEMORY;
     job.table = (int32_t*)shared;
-    job.filters = shared + job.end_bytes;
+    job.places = (int32_t*)(shared + job.end_bytes);
+    job.filters = shared + 2 * job.end_bytes;
     job.grads = grad_maxima;
     job.weight = weight;
     job.grad_input = grad_input;
     fc_columns_table(&job.input, conv, job.table);
+    for (int64_t p = 0; p < pool->in_area; p++) job.places[p] = (int32_t)p;
     fc_status status = fc_parallel_for(filters, (double)size, pack_filter, &job);
     const double work = (double)conv->batch * (double)(pool->out_area * size);
     if (status == FC_OK) status = fc_parallel_for(conv->batch, work, run_image, &job);

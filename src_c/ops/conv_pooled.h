@@ -2,7 +2,7 @@
  *
  * Of the gradient of the convolution's output most elements are zero: three of four below windows
  * of 2 x 2. So it is never written out. Each maximum is an entry, a number g and the pixel (y, x)
- * that it came from, and
+ * that it came from, unless g is zero, as behind a ReLU a quarter to a half of them are; and
  *   grad_weight[k]                    += g * window of the input at (y, x)
  *   window of grad_input at (y, x)    += g * weight[k]
  *

@@ -38,19 +38,19 @@ static int add_image(const weight_job* job, int64_t image, char* columns, char* 
                      double* biases) {
     const fc_kernels_of_type* kernels = job->input.kernels;
     const int64_t lanes = kernels->lanes, e = job->input.element;
-    const int64_t filters = job->conv->out_channels, maxima = job->pool->out_area;
+    const int64_t filters = job->conv->out_channels;
     int32_t* offset = (int32_t*)(columns + job->columns_bytes + job->scratch_bytes);
     char* values = (char*)offset + job->offset_bytes;
     const int64_t vectors = job->window / lanes;
     const int64_t chunks = fc_ceil_div(vectors, kernels->pooled.most);
     for (int64_t k = 0; k < filters; k++, sums += job->row * e) {
-        if (kernels->pooled.entries(job->pool, image * filters + k, job->grads, job->table, offset,
-                                    values, biases + k))
-            return 1;
+        const int64_t count = kernels->pooled.entries(job->pool, image * filters + k, job->grads,
+                                                      job->table, offset, values, biases + k);
+        if (count < 0) return 1;
         for (int64_t i = 0; i < chunks; i++) {
             const int64_t from = i * vectors / chunks * lanes;
             const fc_scaled_rows rows = {
-                .count = maxima,
+                .count = count,
                 .vectors = (int)((i + 1) * vectors / chunks - i * vectors / chunks),
                 .offset = offset,
                 .value = values};

@@ -84,7 +84,7 @@ static fc_status run(void* context, int64_t index) {
     const int64_t last_row =
         fc_min((last - 1) % whole->parts * whole->rows.rows + whole->rows.rows, pool->output[0]);
     const int64_t end = ((last - 1) / whole->parts * pool->output[0] + last_row) * pool->output[1];
-    for (int64_t unit = first; unit < last; unit++) {
+    for (int64_t unit = first, taken; unit < last; unit += taken) {
         const int64_t plane = unit / whole->parts, out_row = unit % whole->parts * whole->rows.rows;
         const int64_t row = out_row * pool->stride[0] - pool->padding[0];
         const int64_t at = (plane * pool->output[0] + out_row) * pool->output[1];
@@ -94,14 +94,18 @@ static fc_status run(void* context, int64_t index) {
         rows.above = -row;
         rows.base = row * pool->input[1] - pool->padding[1];
         const int64_t below = row + span(pool, 0, rows.rows); /* the row after the last one read */
+        const int64_t beyond = below * pool->input[1] + whole->slack;
         const void* source =
             fc_pool_image(job, plane) + (size_t)(fc_max(row, 0) * pool->input[1]) * job->element;
-        if (whole->padded ||
-            plane * area + below * pool->input[1] + whole->slack > pool->planes * area) {
+        taken = 1;
+        if (whole->padded || plane * area + beyond > pool->planes * area) {
             source = copy_rows(whole, &rows, plane, row);
             rows.pitch = span(pool, 1, pool->output[1]);
             if (!source) return FC_ERROR_MEMORY;
+        } else if (whole->parts == 1) { /* planes are rows alike, as long as one may read on */
+            taken = fc_min(last, pool->planes - fc_ceil_div(beyond, area) + 1) - unit;
         }
+        rows.planes = taken;
         job->kernels->pool_rows(&rows, source, job->output + (size_t)at * job->element,
                                 job->indices ? job->indices + at : NULL);
     }
@@ -114,6 +118,7 @@ fc_status fc_pool_by_rows(const fc_pool_job* job) {
     const int64_t rows = fc_max(1, FC_POOL_RUN / (pool->stride[0] * pool->input[1]));
     rows_job whole = {.job = job, .slack = 4 * job->kernels->lanes};
     whole.rows = (fc_pool_rows){.mode = job->mode,
+                                .area = area,
                                 .rows = fc_min(rows, pool->output[0]),
                                 .cols = pool->output[1],
                                 .kernel = {pool->kernel[0], pool->kernel[1]},
