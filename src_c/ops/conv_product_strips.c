@@ -12,7 +12,7 @@
  *
  * Strips are copied, filters an odd number of lines apart: in images of a power of two's size they
  * would all want the same few places of the near cache. While one strip is multiplied the next is
- * fetched, line by line: its copy then comes from L2. And as it passes there, the bias' gradient is
+ * fetched: its copy then comes from L2. And as it passes there, the bias' gradient is
  * summed, which would otherwise be one more reading of memory; and the weight's, where it is wanted
  * too (conv_product_strips_weight.c).
  *
@@ -79,8 +79,7 @@ typedef struct {
     double* bias; /* or NULL */
     char* weight; /* its gradient, or NULL */
     int64_t* list;
-    const char* ahead; /* what is fetched next, of the first filter; lines and calls of a strip */
-    int64_t lines, calls, owed;
+    fc_strips_ahead ahead;
 } strips_task;
 
 static const char* grads_from(const fc_strips* job, const strips_task* t, int64_t row) {
@@ -106,24 +105,36 @@ static void copy_grads(const fc_strips* job, const strips_task* t) {
     }
 }
 
-/* Lines of the next strip that are fetched on the way, as evenly as calls allow: no division. */
-static void plan_ahead(const fc_strips* job, strips_task* t) {
-    const int64_t next = fc_min(job->rows, t->last - t->end) * job->conv->out_size[1];
-    const int64_t panels = fc_ceil_div((t->end - t->first) * job->conv->out_size[1],
-                                       job->kernels->nr);
-    t->ahead = grads_from(job, t, t->end);
-    t->lines = fc_ceil_div(next * job->element, LINE);
-    t->calls = panels * job->tiles * fc_ceil_div(job->filters, DEPTH);
-    t->owed = 0;
+static fc_strips_ahead plan_ahead(const fc_strips* job, const strips_task* t) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t cols = conv->out_size[1], next = fc_min(job->rows, t->last - t->end) * cols;
+    const int64_t panels = fc_ceil_div((t->end - t->first) * cols, job->kernels->nr);
+    int64_t calls = panels * job->tiles * fc_ceil_div(job->filters, DEPTH);
+    if (t->weight) calls += fc_strips_weight_calls(job);
+    fc_strips_ahead ahead = {.next = grads_from(job, t, t->end),
+                             .filters = next ? job->filters : 0,
+                             .walks = fc_max(1, calls / job->filters),
+                             .plane = conv->out_size[0] * cols * job->element};
+    ahead.walk = fc_ceil_div(next * job->element, ahead.walks);
+    if (calls < job->filters) {
+        ahead.filters = ahead.filters > 0;
+        ahead.walks = fc_ceil_div(next * job->element, LINE);
+        ahead.walk = LINE;
+        ahead.step = ahead.plane;
+    }
+    return ahead;
 }
 
-/* What a call fetches: a line of each filter, or nothing. */
-static const char* line_ahead(strips_task* t) {
-    t->owed += t->lines;
-    if (t->owed < t->calls) return NULL;
-    t->owed -= t->calls;
-    t->ahead += LINE;
-    return t->ahead - LINE;
+const char* fc_strips_fetch(fc_strips_ahead* ahead, int64_t steps, int64_t* step) {
+    if (ahead->filters == 0) return NULL;
+    const char* walk = ahead->next + ahead->walked * ahead->walk;
+    *step = ahead->step ? ahead->step : fc_ceil_div(ahead->walk, steps);
+    if (++ahead->walked == ahead->walks) {
+        ahead->walked = 0;
+        ahead->filters--;
+        ahead->next += ahead->plane;
+    }
+    return walk;
 }
 
 /* Where parts as even as they can be end: the first ones are one longer. */
@@ -139,7 +150,7 @@ static void multiply_tile(const fc_strips* job, strips_task* t, fc_taps* call, i
         call->depth = calls == 1 ? job->filters : even(job->filters, calls, c);
         call->offset = job->offset + k;
         call->accumulate = c > 0;
-        call->ahead = line_ahead(t);
+        call->ahead = fc_strips_fetch(&t->ahead, call->depth, &call->ahead_step);
         job->kernels->conv_taps(call, (int)rows, weight + k * call->weight_step * job->element,
                                 grads, NULL, products);
     }
@@ -157,9 +168,7 @@ static void multiply(const fc_strips* job, strips_task* t, int64_t chunk) {
     const int64_t tiles = fc_ceil_div(rows, job->kernels->mr);
     const int64_t size = rows / tiles, longer = rows % tiles;
     const char* weight = job->packed + (t->group * all + unit) * job->filters * e;
-    fc_taps call = {.weight_step = rows,
-                    .tile_stride = job->pitch,
-                    .ahead_step = conv->out_size[0] * conv->out_size[1] * e};
+    fc_taps call = {.weight_step = rows, .tile_stride = job->pitch};
     for (int64_t p = 0, q = 0; p < panels; p++, q += call.pixels) {
         call.pixels = even(vectors, panels, p) * lanes;
         for (int64_t i = 0, m = 0; i < tiles; i++) {
@@ -262,9 +271,9 @@ static int64_t positions_end(const fc_strips* job, int64_t part) {
 
 static void run_strip(const fc_strips* job, strips_task* t) {
     copy_grads(job, t);
-    plan_ahead(job, t);
+    t->ahead = plan_ahead(job, t);
     if (t->weight) {
-        const fc_strip strip = {t->image, t->first, t->end, t->own, t->grads};
+        const fc_strip strip = {t->image, t->first, t->end, t->own, t->grads, &t->ahead};
         fc_strips_weight_add(job, &strip, t->planes, t->weight);
     }
     for (int64_t i = 0; i < job->chunks; i++) {
@@ -358,8 +367,8 @@ fc_status fc_strips_backward(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memo
                                    : to->bias ? FC_STRIPS_BIAS
                                               : FC_STRIPS_ALONE);
     const size_t tables = job.weights_bytes + job.table_bytes + job.offset_bytes + job.bias_bytes;
-    char* shared = fc_workspace(
-        FC_SLOT_SHARED, tables + job.of_weight.tables_bytes + job.of_weight.sums_bytes);
+    char* shared = fc_workspace(FC_SLOT_SHARED,
+                                tables + job.of_weight.tables_bytes + job.of_weight.sums_bytes);
     if (!shared) return FC_ERROR_MEMORY;
     job.grad_output = from->grad_output;
     job.weight = from->weight;
@@ -372,7 +381,7 @@ fc_status fc_strips_backward(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memo
     if (status == FC_OK && to->bias) finish_bias(&job, to->bias);
     int infinite; /* every sum is of its own terms alone: none is to be done again */
     if (status == FC_OK && to->weight)
-        status = fc_sum_runs(dtype, fc_weight_size(conv), job.tasks, job.of_weight.sums,
-                             to->weight, &infinite);
+        status = fc_sum_runs(dtype, fc_weight_size(conv), job.tasks, job.of_weight.sums, to->weight,
+                             &infinite);
     return status;
 }

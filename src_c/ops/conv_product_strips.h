@@ -49,10 +49,22 @@ typedef struct {
     fc_strips_weight of_weight;
 } fc_strips;
 
+/* What is fetched while a strip is multiplied: the next one, a walk along the rows of a filter with
+ * every call, so slowly that lines come one by one. In bursts they would fill the buffers that the
+ * loads of the products wait for too. */
+typedef struct {
+    const char* next; /* walk of `walk` bytes, of `walks` of a filter; then the next plane's */
+    int64_t filters, walks, walk, walked, plane;
+    int64_t step; /* 0, or where calls are few: a line of each filter in one walk */
+} fc_strips_ahead;
+/* The next walk, NULL at the end, and bytes between its steps. */
+const char* fc_strips_fetch(fc_strips_ahead* ahead, int64_t steps, int64_t* step);
+
 /* A strip: positions [first, end) of an image, of which those from `own` on are the share's. */
 typedef struct {
     int64_t image, first, end, own;
     const char* grads; /* [filters][pitch] */
+    fc_strips_ahead* ahead;
 } fc_strip;
 
 /* The plan; `memory` is for its axes. */
@@ -79,6 +91,8 @@ int64_t fc_strips_workspace(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memor
 /* Can the gradient of the weight be summed on the way? */
 int fc_strips_weight_can(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory);
 void fc_strips_plan_weight(fc_strips* job);
+/* Calls of the kernel for a strip. */
+int64_t fc_strips_weight_calls(const fc_strips* job);
 /* Fills the tables, in `tables_bytes` of memory. */
 void fc_strips_weight_tables(fc_strips* job, char* memory);
 /* Adds what a strip gives to `sums`. */

@@ -75,8 +75,7 @@ static void plan_strips(fc_strips* job, int64_t most) {
     job->chunks = fc_min(job->units, fc_max(1, fc_ceil_div(all, fc_max(products, 1))));
     for (int64_t i = 0; i < job->chunks; i++) {
         const int64_t first = fc_strips_unit_start(job, fc_strips_chunk_start(job, i));
-        const int64_t rows =
-            fc_strips_unit_start(job, fc_strips_chunk_start(job, i + 1)) - first;
+        const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, i + 1)) - first;
         job->chunk_rows = fc_max(job->chunk_rows, rows);
         job->tiles += fc_ceil_div(rows, job->kernels->mr);
     }

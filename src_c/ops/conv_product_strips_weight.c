@@ -22,8 +22,8 @@ void fc_strips_plan_weight(fc_strips* job) {
     fc_strips_weight* w = &job->of_weight;
     const int64_t e = job->element, across = conv->kernel_size[1];
     const fc_axis explicit = {.phases = across};
-    w->layout = fc_layout_planes(&job->vertical, &explicit, 1, job->rows, conv->out_size[1],
-                                 (size_t)e);
+    w->layout =
+        fc_layout_planes(&job->vertical, &explicit, 1, job->rows, conv->out_size[1], (size_t)e);
     w->columns = job->channels * job->taps;
     w->planes_bytes = fc_align((size_t)(job->channels * w->layout.channel_stride * e));
     w->tables_bytes = fc_align((size_t)(w->columns * (int64_t)sizeof(int32_t) +
@@ -36,7 +36,8 @@ int fc_strips_weight_can(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory m
     if (!fc_strips_can(conv, dtype, memory) || conv->groups > 1 || conv->out_size[1] % lanes)
         return 0;
     const fc_strips job = fc_strips_plan(conv, dtype, memory, FC_STRIPS_WEIGHT);
-    return job.of_weight.sums_bytes <= SUMS_BYTES && job.of_weight.planes_bytes <= PLANE_BYTES;
+    return job.of_weight.sums_bytes <= SUMS_BYTES && job.of_weight.planes_bytes <= PLANE_BYTES &&
+           job.grads_bytes + job.products_bytes + job.sums_bytes <= FC_WORKSPACE_KEEP;
 }
 
 void fc_strips_weight_tables(fc_strips* job, char* memory) {
@@ -78,15 +79,20 @@ static void fill(const fc_strips* job, const fc_strip* strip, int64_t row, char*
             planes + c * w->layout.channel_stride * job->element);
 }
 
+int64_t fc_strips_weight_calls(const fc_strips* job) {
+    return fc_ceil_div(job->filters, job->kernels->dot_mr) *
+           fc_ceil_div(job->of_weight.columns, job->kernels->dot_nr);
+}
+
 void fc_strips_weight_add(const fc_strips* job, const fc_strip* strip, char* planes, char* sums) {
     const int64_t e = job->element, cols = job->conv->out_size[1], columns = job->of_weight.columns;
     const int64_t row = fc_max(strip->first, strip->own);
     if (row >= strip->end) return;
     fill(job, strip, row, planes);
-    const fc_dots dots = {.pixels = (strip->end - row) * cols,
-                          .runs = 1,
-                          .a_stride = job->pitch,
-                          .sums_stride = columns};
+    fc_dots dots = {.pixels = (strip->end - row) * cols,
+                    .runs = 1,
+                    .a_stride = job->pitch,
+                    .sums_stride = columns};
     const char* grads = strip->grads + (row - strip->first) * cols * e;
     const int64_t tiles = fc_ceil_div(job->filters, job->kernels->dot_mr);
     const int64_t parts = fc_ceil_div(columns, job->kernels->dot_nr);
@@ -94,6 +100,8 @@ void fc_strips_weight_add(const fc_strips* job, const fc_strip* strip, char* pla
         const int64_t k = i * job->filters / tiles, end = (i + 1) * job->filters / tiles;
         for (int64_t j = 0; j < parts; j++) {
             const int64_t t = j * columns / parts, next = (j + 1) * columns / parts;
+            dots.ahead =
+                fc_strips_fetch(strip->ahead, dots.pixels / job->kernels->lanes, &dots.ahead_step);
             job->kernels->conv_dots(&dots, (int)(end - k), (int)(next - t),
                                     grads + k * job->pitch * e, planes, job->of_weight.offset + t,
                                     sums + (k * columns + t) * e);
