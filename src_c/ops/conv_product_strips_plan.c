@@ -4,7 +4,7 @@
 enum {
     GATHER = 7,               /* FMAs that take as long as storing and adding up a vector, */
     ROW = 350,                /* or as starting a row of pixels */
-    POSITIONS = 448,          /* of a strip, */
+    POSITIONS = 672,          /* of a strip, */
     LONG_POSITIONS = 896,     /* where each of their sums ends in adding up lanes, */
     GRADS_BYTES = 256 << 10,  /* whose gradients stay in L2, */
     PRODUCT_BYTES = 64 << 10, /* and the products of a chunk close to L1 */
