@@ -68,19 +68,6 @@ cdef extern from "fastconv.h" nogil:
                                           void* grad_input, void* grad_bias)
     fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                            const void* grad_output, void* grad_weight)
-    ctypedef struct fc_conv2d_operands:
-        const void* input
-        const void* grad_output
-        const void* weight
-
-    ctypedef struct fc_conv2d_gradients:
-        void* input
-        void* weight
-        void* bias
-
-    fc_status fc_conv2d_direct_backward(const fc_conv2d* conv, fc_dtype dtype,
-                                        const fc_conv2d_operands* operands,
-                                        const fc_conv2d_gradients* gradients)
     fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                   void* grad_bias)
     int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int which)

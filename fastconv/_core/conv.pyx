@@ -4,10 +4,10 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastconv._core.c_api cimport (
-    data_of, dtype_of, fc_blocked_lanes, fc_conv2d_direct_backward, fc_conv2d_direct_forward,
-    fc_conv2d_direct_grad_input, fc_conv2d_direct_grad_weight, fc_conv2d_direct_work,
-    fc_conv2d_direct_workspace, fc_conv2d_grad_bias, fc_conv2d_gradients, fc_conv2d_operands,
-    fc_dtype, fc_layout, fc_status, raise_status, FC_BLOCKED, FC_FLOAT32, FC_FLOAT64,
+    data_of, dtype_of, fc_blocked_lanes, fc_conv2d_direct_forward, fc_conv2d_direct_grad_input,
+    fc_conv2d_direct_grad_weight, fc_conv2d_direct_work, fc_conv2d_direct_workspace,
+    fc_conv2d_grad_bias, fc_dtype, fc_layout, fc_status, raise_status, FC_BLOCKED, FC_FLOAT32,
+    FC_FLOAT64,
 )
 
 cnp.import_array()

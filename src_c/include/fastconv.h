@@ -3,8 +3,7 @@
  * Arrays are native-endian, aligned and C-contiguous unless a struct carries strides. Sizes are
  * counted in elements and are int64_t. Every function that can fail returns fc_status; on failure
  * the contents of its outputs are unspecified. All functions may be called from any number of
- * threads at once. The grammar of the names is in src_c/README.md.
- */
+ * threads at once. The grammar of the names is in src_c/README.md. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
@@ -116,25 +115,14 @@ FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dty
 FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight);
-/* All gradients at one reading of grad_output, where it is the weight's too that is summed on the
- * way: fc_conv2d_direct_work says so of pass 3. Gradients that are NULL are not wanted. */
-typedef struct {
-    const void *input, *grad_output, *weight;
-} fc_conv2d_operands;
-typedef struct {
-    void *input, *weight, *bias;
-} fc_conv2d_gradients;
-FC_API fc_status fc_conv2d_direct_backward(const fc_conv2d* conv, fc_dtype dtype,
-                                           const fc_conv2d_operands* operands,
-                                           const fc_conv2d_gradients* gradients);
+#include "fastconv_backward.h"
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);
 /* Bytes of scratch that a task of a direct pass needs (0 forward, 1 grad_input, 2 grad_weight). */
 FC_API int64_t fc_conv2d_direct_workspace(const fc_conv2d* conv, fc_dtype dtype, int pass);
 /* What a pass sums, in FMAs, lost lanes included, and for the gradient of the input what it copies:
- * for choosing an algorithm. Pass 3 is all gradients at once; 0 where that cannot be, or does not
- * pay. No size may be 0. */
+ * for choosing an algorithm. No size may be 0. */
 FC_API double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass);
 
 /* Implicit GEMM in the engine's blocked form (ops/conv_implicit_gemm.c); arguments as above. A pass
