@@ -3,7 +3,23 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastconv._core.c_api cimport fc_conv2d, fc_layout
+from fastconv._core.c_api cimport fc_conv2d, fc_dtype, fc_layout, fc_status
+
+
+cdef extern from "fastconv_backward.h" nogil:
+    ctypedef struct fc_conv2d_operands:
+        const void* input
+        const void* grad_output
+        const void* weight
+
+    ctypedef struct fc_conv2d_gradients:
+        void* input
+        void* weight
+        void* bias
+
+    fc_status fc_conv2d_direct_backward(const fc_conv2d* conv, fc_dtype dtype,
+                                        const fc_conv2d_operands* operands,
+                                        const fc_conv2d_gradients* gradients)
 
 
 cdef fc_layout layout_of(str name) except *

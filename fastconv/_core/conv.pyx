@@ -109,6 +109,23 @@ def direct_grad_weight(Conv2d conv, cnp.ndarray input, cnp.ndarray grad_output,
     raise_status(status)
 
 
+def direct_backward(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray input, cnp.ndarray weight,
+                    cnp.ndarray grad_input, cnp.ndarray grad_weight, cnp.ndarray bias=None):
+    """All gradients at one reading of grad_output, the bias' unless that is None."""
+    cdef fc_dtype dtype = dtype_of(input)
+    cdef int number = cnp.PyArray_TYPE(input)
+    cdef fc_conv2d_operands operands
+    cdef fc_conv2d_gradients to
+    operands.input, operands.weight = conv.input_of(input, number), conv.weight_of(weight, number)
+    operands.grad_output = conv.output_of(grad_output, number)
+    to.input, to.weight = conv.input_of(grad_input, number), conv.weight_of(grad_weight, number)
+    to.bias = NULL if bias is None else conv.bias_of(bias, number)
+    cdef fc_status status
+    with nogil:
+        status = fc_conv2d_direct_backward(&conv.c, dtype, &operands, &to)
+    raise_status(status)
+
+
 def grad_bias(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray result):
     """Gradient with respect to the bias: sums over images and pixels."""
     cdef fc_dtype dtype = dtype_of(grad_output)
@@ -123,15 +140,11 @@ def grad_bias(Conv2d conv, cnp.ndarray grad_output, cnp.ndarray result):
 
 def direct_workspace(Conv2d conv, bint double, str which):
     """Bytes of scratch of one task: `which` is "forward", "grad_input" or "grad_weight"."""
-    return fc_conv2d_direct_workspace(
-        &conv.c, FC_FLOAT64 if double else FC_FLOAT32,
-        ("forward", "grad_input", "grad_weight").index(which),
-    )
+    cdef int number = ("forward", "grad_input", "grad_weight").index(which)
+    return fc_conv2d_direct_workspace(&conv.c, FC_FLOAT64 if double else FC_FLOAT32, number)
 
 
 def direct_work(Conv2d conv, bint double, str which):
-    """FMAs of a pass, lost lanes included."""
-    return fc_conv2d_direct_work(
-        &conv.c, FC_FLOAT64 if double else FC_FLOAT32,
-        ("forward", "grad_input", "grad_weight").index(which),
-    )
+    """FMAs of a pass, lost lanes included; of "backward" 0 where it can't be done at one reading."""
+    cdef int number = ("forward", "grad_input", "grad_weight", "backward").index(which)
+    return fc_conv2d_direct_work(&conv.c, FC_FLOAT64 if double else FC_FLOAT32, number)

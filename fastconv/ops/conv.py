@@ -6,8 +6,8 @@ import numpy as np
 
 from fastconv._core import conv as core
 from fastconv._core.runtime import get_num_threads, selected_isa
-from fastconv.ops.algorithms import autotune
-from fastconv.ops.algorithms.select import select
+from fastconv.ops.algorithms import autotune, direct
+from fastconv.ops.algorithms.select import joins, select
 from fastconv.ops.arrays import FLOAT16, Array, as_floats, check_out, empty, restore
 from fastconv.ops.conv_arguments import as_bias, check_activation, geometry_of
 from fastconv.ops.geometry import Conv2dGeometry
@@ -155,6 +155,27 @@ def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Ar
     return result
 
 
+def _joins(g: Conv2dGeometry, dtype: np.dtype[Any], algorithm: str) -> bool:
+    """Are both gradients, as they would be summed, better summed at one reading of grad_output?"""
+    if g.empty:
+        return False
+    threads, measured = get_num_threads(), autotune.table
+    chosen = (
+        select(g, dtype, which, algorithm, ISA, threads, measured).algorithm
+        for which in ("grad_input", "grad_weight")
+    )
+    return joins(g, dtype, *chosen, ISA)
+
+
+def _all_gradients(
+    g: Conv2dGeometry, x: Array, grad: Array, w: Array, with_bias: bool
+) -> tuple[Array, Array, Array | None]:
+    of_input, of_weight = empty(g.input_shape, x.dtype), empty(g.weight_shape, x.dtype)
+    of_bias = empty((g.out_channels,), x.dtype) if with_bias else None
+    direct.backward(g, grad, x, w, of_input, of_weight, of_bias)
+    return of_input, of_weight, of_bias
+
+
 def _grad_bias(g: Conv2dGeometry, grad: Array) -> Array:
     result = empty((g.out_channels,), grad.dtype)
     core.grad_bias(g.core, grad, result)
@@ -219,11 +240,15 @@ def conv2d_backward(
             f"output_mask: expected three bools (input, weight, bias), got {output_mask!r}"
         )
     of_input, of_weight, of_bias = None, None, None
-    if output_mask[0]:
-        of_input, of_bias = _grad_input(g, grad, w, algorithm, bool(output_mask[2]))
-    if output_mask[1]:
-        of_weight = _grad_weight(g, x, grad, algorithm)
-    if output_mask[2] and of_bias is None:
+    wants_bias = bool(output_mask[2])
+    if output_mask[0] and output_mask[1] and _joins(g, x.dtype, algorithm):
+        of_input, of_weight, of_bias = _all_gradients(g, x, grad, w, wants_bias)
+    else:
+        if output_mask[0]:
+            of_input, of_bias = _grad_input(g, grad, w, algorithm, wants_bias)
+        if output_mask[1]:
+            of_weight = _grad_weight(g, x, grad, algorithm)
+    if wants_bias and of_bias is None:
         of_bias = _grad_bias(g, grad)
     gradients = ConvGradients(of_input, of_weight, of_bias)
     if x is input:

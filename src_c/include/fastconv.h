@@ -3,8 +3,7 @@
  * Arrays are native-endian, aligned and C-contiguous unless a struct carries strides. Sizes are
  * counted in elements and are int64_t. Every function that can fail returns fc_status; on failure
  * the contents of its outputs are unspecified. All functions may be called from any number of
- * threads at once. The grammar of the names is in src_c/README.md.
- */
+ * threads at once. The grammar of the names is in src_c/README.md. */
 #ifndef FASTCONV_H
 #define FASTCONV_H
 
@@ -116,6 +115,7 @@ FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dty
 FC_API fc_status fc_conv2d_direct_grad_weight(const fc_conv2d* conv, fc_dtype dtype,
                                               const void* input, const void* grad_output,
                                               void* grad_weight);
+#include "fastconv_backward.h"
 /* grad_bias[k] = sum of grad_output over images and pixels. */
 FC_API fc_status fc_conv2d_grad_bias(const fc_conv2d* conv, fc_dtype dtype, const void* grad_output,
                                      void* grad_bias);

@@ -110,6 +110,9 @@ typedef struct {
     int64_t pixels, runs;
     int64_t a_run, b_run; /* from one run to the next */
     int64_t a_stride, sums_stride;
+    /* a line to be fetched into L2 with every vector of pixels, so many bytes apart; or NULL */
+    const void* ahead;
+    int64_t ahead_step;
 } fc_dots;
 
 /* Segments of `length` elements of pixels that lie `pixel` apart, `pitch` apart where they are

@@ -191,8 +191,18 @@ static double stores_work(const fc_conv2d* conv, fc_dtype dtype) {
     return STORE * (double)(rows * (conv->out_size[1] + reach));
 }
 
+/* All gradients at one reading of the output's. */
+static double joint_work(const fc_conv2d* conv, fc_dtype dtype) {
+    fc_axis_memory memory;
+    double work;
+    if (fc_axis_reserve(conv, &memory) != FC_OK || fc_depthwise_can(conv, dtype, 1)) return 0;
+    if (choose_way(conv, dtype, memory, &work) != STRIPS) return 0;
+    return fc_strips_weight_can(conv, dtype, memory) ? work + fc_grad_weight_work(conv, dtype) : 0;
+}
+
 double fc_conv2d_direct_work(const fc_conv2d* conv, fc_dtype dtype, int pass) {
     fc_axis_memory memory;
+    if (pass == 3) return joint_work(conv, dtype);
     double work = taps_work(conv, dtype, pass);
     if (fc_depthwise_can(conv, dtype, pass)) return work + (pass == 1 ? taps_moves(conv, 0) : 0);
     if (pass == 2) return fc_grad_weight_work(conv, dtype);
@@ -229,14 +239,27 @@ fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
     if (is_narrow)
         status = fc_depthwise_grad_input(conv, dtype, grad_output, weight, grad_input);
     else if (way == STRIPS)
-        status =
-            fc_strips_grad_input(conv, dtype, memory, grad_output, weight, grad_input, grad_bias);
+        status = fc_strips_backward(conv, dtype, memory,
+                                    &(fc_conv2d_operands){NULL, grad_output, weight},
+                                    &(fc_conv2d_gradients){grad_input, NULL, grad_bias});
     else if (way == PRODUCTS)
         status = fc_products_grad_input(conv, dtype, grad_output, weight, grad_input);
     else
         status = input_by_taps(conv, dtype, memory, grad_output, weight, grad_input);
     if (status == FC_OK && grad_bias && way != STRIPS)
         status = fc_conv2d_grad_bias(conv, dtype, grad_output, grad_bias);
+    fc_workspace_trim();
+    return status;
+}
+
+fc_status fc_conv2d_direct_backward(const fc_conv2d* conv, fc_dtype dtype,
+                                    const fc_conv2d_operands* operands,
+                                    const fc_conv2d_gradients* gradients) {
+    fc_axis_memory memory;
+    fc_status status = fc_axis_reserve(conv, &memory);
+    if (status != FC_OK) return status;
+    if (!fc_strips_weight_can(conv, dtype, memory)) return FC_ERROR_ARGUMENT;
+    status = fc_strips_backward(conv, dtype, memory, operands, gradients);
     fc_workspace_trim();
     return status;
 }

@@ -12,13 +12,15 @@
  *
  * Strips are copied, filters an odd number of lines apart: in images of a power of two's size they
  * would all want the same few places of the near cache. While one strip is multiplied the next is
- * fetched, line by line: its copy then comes from L2. And as it passes there, the bias' gradient is
- * summed, which would otherwise be one more reading of memory.
+ * fetched: its copy then comes from L2. And as it passes there, the bias' gradient is
+ * summed, which would otherwise be one more reading of memory; and the weight's, where it is wanted
+ * too (conv_product_strips_weight.c).
  *
  * A task walks down a share of an image's rows in strips of positions. Pixel rows that the next
  * strip adds to are kept aside, phase-split, until it does. Each pixel's sum runs over the rows of
  * positions, then the taps along a row, so that neither strips nor shares change a bit of it. */
 #include "conv_product_strips.h"
+#include "conv_weight_sums.h"
 #include <string.h>
 
 enum {
@@ -73,9 +75,11 @@ typedef struct {
     int64_t image, group, top, bottom;
     int64_t first, end, last; /* last: positions of the whole task end here */
     int64_t own;              /* positions from here on are no share's above */
-    char *grads, *products, *sums;
+    char *grads, *products, *sums, *planes;
     double* bias; /* or NULL */
+    char* weight; /* its gradient, or NULL */
     int64_t* list;
+    fc_strips_ahead ahead;
 } strips_task;
 
 static const char* grads_from(const fc_strips* job, const strips_task* t, int64_t row) {
@@ -101,42 +105,78 @@ static void copy_grads(const fc_strips* job, const strips_task* t) {
     }
 }
 
-/* What a call of many fetches of the next strip: a line of each filter, or nothing. */
-static const char* line_ahead(const fc_strips* job, const strips_task* t, int64_t call,
-                              int64_t calls) {
-    const int64_t next = fc_min(job->rows, t->last - t->end) * job->conv->out_size[1];
-    const int64_t lines = fc_ceil_div(next * job->element, LINE), line = call * lines / calls;
-    if (line == (call + 1) * lines / calls) return NULL;
-    return grads_from(job, t, t->end) + line * LINE;
+static fc_strips_ahead plan_ahead(const fc_strips* job, const strips_task* t) {
+    const fc_conv2d* conv = job->conv;
+    const int64_t cols = conv->out_size[1], next = fc_min(job->rows, t->last - t->end) * cols;
+    const int64_t panels = fc_ceil_div((t->end - t->first) * cols, job->kernels->nr);
+    int64_t calls = panels * job->tiles * fc_ceil_div(job->filters, DEPTH);
+    if (t->weight) calls += fc_strips_weight_calls(job);
+    fc_strips_ahead ahead = {.next = grads_from(job, t, t->end),
+                             .filters = next ? job->filters : 0,
+                             .walks = fc_max(1, calls / job->filters),
+                             .plane = conv->out_size[0] * cols * job->element};
+    ahead.walk = fc_ceil_div(next * job->element, ahead.walks);
+    if (calls < job->filters) {
+        ahead.filters = ahead.filters > 0;
+        ahead.walks = fc_ceil_div(next * job->element, LINE);
+        ahead.walk = LINE;
+        ahead.step = ahead.plane;
+    }
+    return ahead;
+}
+
+const char* fc_strips_fetch(fc_strips_ahead* ahead, int64_t steps, int64_t* step) {
+    if (ahead->filters == 0) return NULL;
+    const char* walk = ahead->next + ahead->walked * ahead->walk;
+    *step = ahead->step ? ahead->step : fc_ceil_div(ahead->walk, steps);
+    if (++ahead->walked == ahead->walks) {
+        ahead->walked = 0;
+        ahead->filters--;
+        ahead->next += ahead->plane;
+    }
+    return walk;
+}
+
+/* Where parts as even as they can be end: the first ones are one longer. */
+static int64_t even(int64_t size, int64_t parts, int64_t part) {
+    return size / parts + (part < size % parts);
+}
+
+/* Products of `rows` rows of a chunk in one panel. */
+static void multiply_tile(const fc_strips* job, strips_task* t, fc_taps* call, int64_t rows,
+                          const char* weight, const char* grads, char* products) {
+    const int64_t calls = fc_ceil_div(job->filters, DEPTH);
+    for (int64_t c = 0, k = 0; c < calls; c++, k += call->depth) {
+        call->depth = calls == 1 ? job->filters : even(job->filters, calls, c);
+        call->offset = job->offset + k;
+        call->accumulate = c > 0;
+        call->ahead = fc_strips_fetch(&t->ahead, call->depth, &call->ahead_step);
+        job->kernels->conv_taps(call, (int)rows, weight + k * call->weight_step * job->element,
+                                grads, NULL, products);
+    }
 }
 
 /* Products of a chunk at all positions of the strip: a panel of them, in L1, after the other. */
-static void multiply(const fc_strips* job, const strips_task* t, int64_t chunk) {
+static void multiply(const fc_strips* job, strips_task* t, int64_t chunk) {
     const fc_conv2d* conv = job->conv;
     const int64_t lanes = job->kernels->lanes, e = job->element;
     const int64_t positions = (t->end - t->first) * conv->out_size[1];
     const int64_t unit = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk));
     const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, chunk + 1)) - unit;
-    const int64_t all = job->channels * job->taps, calls = fc_ceil_div(job->filters, DEPTH);
-    const int64_t vectors = fc_ceil_div(positions, lanes);
+    const int64_t all = job->channels * job->taps, vectors = fc_ceil_div(positions, lanes);
     const int64_t panels = fc_ceil_div(positions, job->kernels->nr);
-    const int64_t tiles = fc_ceil_div(rows, job->kernels->mr), each = tiles * calls;
+    const int64_t tiles = fc_ceil_div(rows, job->kernels->mr);
+    const int64_t size = rows / tiles, longer = rows % tiles;
     const char* weight = job->packed + (t->group * all + unit) * job->filters * e;
-    fc_taps call = {.weight_step = rows,
-                    .tile_stride = job->pitch,
-                    .ahead_step = conv->out_size[0] * conv->out_size[1] * e};
-    for (int64_t index = 0; index < panels * each; index++) {
-        const int64_t p = index / each, i = index / calls % tiles, c = index % calls;
-        const int64_t q = p * vectors / panels * lanes, m = i * rows / tiles;
-        const int64_t k = c * job->filters / calls;
-        call.pixels = (p + 1) * vectors / panels * lanes - q;
-        call.depth = (c + 1) * job->filters / calls - k;
-        call.offset = job->offset + k;
-        call.accumulate = c > 0;
-        call.ahead = line_ahead(job, t, chunk * panels * each + index, job->chunks * panels * each);
-        job->kernels->conv_taps(&call, (int)((i + 1) * rows / tiles - m),
-                                weight + (k * rows + m) * e, t->grads + q * e, NULL,
-                                t->products + (m * job->pitch + q) * e);
+    fc_taps call = {.weight_step = rows, .tile_stride = job->pitch};
+    for (int64_t p = 0, q = 0; p < panels; p++, q += call.pixels) {
+        call.pixels = even(vectors, panels, p) * lanes;
+        for (int64_t i = 0, m = 0; i < tiles; i++) {
+            const int64_t tile = size + (i < longer);
+            multiply_tile(job, t, &call, tile, weight + m * e, t->grads + q * e,
+                          t->products + (m * job->pitch + q) * e);
+            m += tile;
+        }
     }
 }
 
@@ -229,8 +269,13 @@ static int64_t positions_end(const fc_strips* job, int64_t part) {
     return fc_min((bottom - 1 + conv->padding[0]) / conv->stride[0] + 1, conv->out_size[0]);
 }
 
-static void run_strip(const fc_strips* job, const strips_task* t) {
+static void run_strip(const fc_strips* job, strips_task* t) {
     copy_grads(job, t);
+    t->ahead = plan_ahead(job, t);
+    if (t->weight) {
+        const fc_strip strip = {t->image, t->first, t->end, t->own, t->grads, &t->ahead};
+        fc_strips_weight_add(job, &strip, t->planes, t->weight);
+    }
     for (int64_t i = 0; i < job->chunks; i++) {
         const int64_t begin = fc_strips_chunk_start(job, i),
                       end = fc_strips_chunk_start(job, i + 1);
@@ -264,8 +309,9 @@ static void run_share(const fc_strips* job, int64_t index, strips_task* t) {
 
 static fc_status run_task(void* context, int64_t index) {
     const fc_strips* job = context;
-    char* scratch = fc_workspace(FC_SLOT_TASK, job->grads_bytes + job->products_bytes +
-                                                   job->sums_bytes + job->list_bytes);
+    char* scratch =
+        fc_workspace(FC_SLOT_TASK, job->grads_bytes + job->products_bytes + job->sums_bytes +
+                                       job->list_bytes + job->of_weight.planes_bytes);
     if (!scratch) return FC_ERROR_MEMORY;
     const int64_t channels = job->conv->out_channels;
     strips_task t = {.grads = scratch,
@@ -273,6 +319,12 @@ static fc_status run_task(void* context, int64_t index) {
                      .sums = scratch + job->grads_bytes + job->products_bytes,
                      .bias = job->bias ? job->bias + index * channels : NULL};
     t.list = (int64_t*)(t.sums + job->sums_bytes);
+    t.planes = t.sums + job->sums_bytes + job->list_bytes;
+    if (job->of_weight.sums) {
+        const int64_t size = fc_weight_size(job->conv) * job->element;
+        t.weight = job->of_weight.sums + index * size;
+        memset(t.weight, 0, (size_t)size);
+    }
     if (t.bias) memset(t.bias, 0, (size_t)channels * sizeof(double));
     const int64_t shares = job->conv->batch * job->conv->groups * job->parts;
     const int64_t end = (index + 1) * shares / job->tasks;
@@ -292,26 +344,44 @@ static void finish_bias(const fc_strips* job, void* grad_bias) {
     }
 }
 
-fc_status fc_strips_grad_input(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
-                               const void* grad_output, const void* weight, void* grad_input,
-                               void* grad_bias) {
-    fc_strips job = fc_strips_plan(conv, dtype, memory, grad_bias != NULL);
-    const size_t tables = job.weights_bytes + job.table_bytes + job.offset_bytes;
-    char* shared = fc_workspace(FC_SLOT_SHARED, tables + job.bias_bytes);
+/* What tasks share: weights and tables, then sums of each. */
+static void lay_out(fc_strips* job, char* shared, const fc_conv2d_gradients* to) {
+    job->packed = shared;
+    job->table = (int64_t*)(shared += job->weights_bytes);
+    int32_t* offset = (int32_t*)(shared += job->table_bytes);
+    for (int64_t k = 0; k < job->filters; k++) offset[k] = (int32_t)(k * job->pitch);
+    job->offset = offset;
+    shared += job->offset_bytes;
+    fill_table(job);
+    if (to->bias) job->bias = (double*)shared;
+    shared += job->bias_bytes;
+    if (!to->weight) return;
+    fc_strips_weight_tables(job, shared);
+    job->of_weight.sums = shared + job->of_weight.tables_bytes;
+}
+
+fc_status fc_strips_backward(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
+                             const fc_conv2d_operands* from, const fc_conv2d_gradients* to) {
+    fc_strips job = fc_strips_plan(conv, dtype, memory,
+                                   to->weight ? FC_STRIPS_WEIGHT
+                                   : to->bias ? FC_STRIPS_BIAS
+                                              : FC_STRIPS_ALONE);
+    const size_t tables = job.weights_bytes + job.table_bytes + job.offset_bytes + job.bias_bytes;
+    char* shared = fc_workspace(FC_SLOT_SHARED,
+                                tables + job.of_weight.tables_bytes + job.of_weight.sums_bytes);
     if (!shared) return FC_ERROR_MEMORY;
-    job.packed = shared;
-    job.table = (int64_t*)(shared + job.weights_bytes);
-    int32_t* offset = (int32_t*)(shared + job.weights_bytes + job.table_bytes);
-    for (int64_t k = 0; k < job.filters; k++) offset[k] = (int32_t)(k * job.pitch);
-    job.offset = offset;
-    job.bias = grad_bias ? (double*)(shared + tables) : NULL;
-    job.grad_output = grad_output;
-    job.weight = weight;
-    job.grad_input = grad_input;
-    fill_table(&job);
+    job.grad_output = from->grad_output;
+    job.weight = from->weight;
+    job.of_weight.input = from->input;
+    job.grad_input = to->input;
+    lay_out(&job, shared, to);
     fc_status status =
         fc_parallel_for(job.chunks * conv->groups, (double)job.weights_bytes, pack_chunk, &job);
     if (status == FC_OK) status = fc_parallel_for(job.tasks, job.work, run_task, &job);
-    if (status == FC_OK && grad_bias) finish_bias(&job, grad_bias);
+    if (status == FC_OK && to->bias) finish_bias(&job, to->bias);
+    int infinite; /* every sum is of its own terms alone: none is to be done again */
+    if (status == FC_OK && to->weight)
+        status = fc_sum_runs(dtype, fc_weight_size(conv), job.tasks, job.of_weight.sums, to->weight,
+                             &infinite);
     return status;
 }

@@ -4,11 +4,12 @@
 enum {
     GATHER = 7,               /* FMAs that take as long as storing and adding up a vector, */
     ROW = 350,                /* or as starting a row of pixels */
-    POSITIONS = 448,          /* of a strip, */
+    POSITIONS = 672,          /* of a strip, */
+    LONG_POSITIONS = 896,     /* where each of their sums ends in adding up lanes, */
     GRADS_BYTES = 256 << 10,  /* whose gradients stay in L2, */
     PRODUCT_BYTES = 64 << 10, /* and the products of a chunk close to L1 */
     TASKS_PER_THREAD = 3,
-    TASKS = 8, /* where the bias is summed, whose order must not depend on the threads */
+    TASKS = 8, /* where more is summed, whose order must not depend on the threads */
 };
 
 int64_t fc_strips_phase_start(const fc_strips* job, int64_t phase) {
@@ -48,24 +49,24 @@ static void plan_gather(fc_strips* job) {
     job->table_bytes = fc_align((size_t)(stride + 2 * conv->kernel_size[1]) * sizeof(int64_t));
 }
 
-static void share_images(fc_strips* job, int with_bias) {
+static void share_images(fc_strips* job, int is_fixed) {
     const fc_conv2d* conv = job->conv;
     const int64_t threads = fc_threads_for(job->work), images = conv->batch * conv->groups;
     const int64_t strips = fc_ceil_div(conv->out_size[0], job->rows);
-    const int64_t wanted = with_bias ? TASKS : threads > 1 ? TASKS_PER_THREAD * threads : 1;
+    const int64_t wanted = is_fixed ? TASKS : threads > 1 ? TASKS_PER_THREAD * threads : 1;
     job->parts = fc_min(fc_ceil_div(wanted, images), fc_min(strips, conv->in_size[0]));
     job->tasks = images * job->parts;
-    if (with_bias) {
+    if (is_fixed) {
         const int64_t sums = conv->out_channels * (int64_t)sizeof(double);
         job->tasks = fc_min(job->tasks, 4 * TASKS);
         job->bias_bytes = (size_t)(job->tasks * sums);
     }
 }
 
-static void plan_strips(fc_strips* job) {
+static void plan_strips(fc_strips* job, int64_t most) {
     const fc_conv2d* conv = job->conv;
     const int64_t lanes = job->kernels->lanes, e = job->element, cols = conv->out_size[1];
-    const int64_t fit = fc_min(POSITIONS, GRADS_BYTES / (job->filters * e)) / cols;
+    const int64_t fit = fc_min(most, GRADS_BYTES / (job->filters * e)) / cols;
     job->rows = fc_max(1, fc_min(fit, conv->out_size[0]));
     job->rows = fc_ceil_div(conv->out_size[0], fc_ceil_div(conv->out_size[0], job->rows));
     job->pitch = (fc_ceil_div(job->rows * cols, lanes) | 1) * lanes; /* odd lines */
@@ -74,8 +75,9 @@ static void plan_strips(fc_strips* job) {
     job->chunks = fc_min(job->units, fc_max(1, fc_ceil_div(all, fc_max(products, 1))));
     for (int64_t i = 0; i < job->chunks; i++) {
         const int64_t first = fc_strips_unit_start(job, fc_strips_chunk_start(job, i));
-        job->chunk_rows = fc_max(
-            job->chunk_rows, fc_strips_unit_start(job, fc_strips_chunk_start(job, i + 1)) - first);
+        const int64_t rows = fc_strips_unit_start(job, fc_strips_chunk_start(job, i + 1)) - first;
+        job->chunk_rows = fc_max(job->chunk_rows, rows);
+        job->tiles += fc_ceil_div(rows, job->kernels->mr);
     }
     job->kept = job->vertical.max_shift + 1;
     const int64_t own = conv->out_size[0] * cols * conv->batch;
@@ -83,7 +85,7 @@ static void plan_strips(fc_strips* job) {
 }
 
 fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory,
-                         int with_bias) {
+                         fc_strips_kind kind) {
     fc_strips job = {.conv = conv,
                      .kernels = fc_kernels_for(dtype),
                      .element = (int64_t)fc_dtype_size(dtype),
@@ -97,8 +99,8 @@ fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory m
                     memory.horizontal);
     job.units = job.channels * job.vertical.phases;
     plan_gather(&job);
-    plan_strips(&job);
-    share_images(&job, with_bias);
+    plan_strips(&job, kind == FC_STRIPS_WEIGHT ? LONG_POSITIONS : POSITIONS);
+    share_images(&job, kind != FC_STRIPS_ALONE);
     job.grads_bytes = fc_align((size_t)(job.filters * job.pitch * e));
     const int64_t products = job.before + job.chunk_rows * job.pitch + job.after;
     job.products_bytes = fc_align((size_t)(products * e));
@@ -107,16 +109,17 @@ fc_strips fc_strips_plan(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory m
     job.list_bytes = fc_align((size_t)conv->kernel_size[0] * sizeof(int64_t));
     job.weights_bytes = fc_align((size_t)(conv->out_channels * job.channels * job.taps * e));
     job.offset_bytes = fc_align((size_t)job.filters * sizeof(int32_t));
+    if (kind == FC_STRIPS_WEIGHT) fc_strips_plan_weight(&job);
     return job;
 }
 
 int64_t fc_strips_workspace(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
-    const fc_strips job = fc_strips_plan(conv, dtype, memory, 0);
+    const fc_strips job = fc_strips_plan(conv, dtype, memory, FC_STRIPS_ALONE);
     return (int64_t)(job.grads_bytes + job.products_bytes + job.sums_bytes + job.list_bytes);
 }
 
 double fc_strips_work(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
-    const fc_strips job = fc_strips_plan(conv, dtype, memory, 0);
+    const fc_strips job = fc_strips_plan(conv, dtype, memory, FC_STRIPS_ALONE);
     const int64_t lanes = job.kernels->lanes;
     const double strip = (double)fc_ceil_div(job.rows * conv->out_size[1], lanes);
     const double strips = (double)conv->out_size[0] / (double)job.rows;

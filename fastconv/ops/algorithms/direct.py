@@ -106,3 +106,26 @@ def grad_input(
 def grad_weight(geometry: Conv2dGeometry, input: Array, grad_output: Array, result: Array) -> None:
     """Write the gradient with respect to the weight to `result`."""
     core.direct_grad_weight(geometry.core, input, grad_output, result)
+
+
+def joins(geometry: Conv2dGeometry, dtype: np.dtype[Any]) -> bool:
+    """Can all gradients be summed at one reading of grad_output?"""
+    if geometry.empty or not geometry.is_plain:
+        return False
+    return bool(core.direct_work(geometry.core, dtype.itemsize == 8, "backward"))
+
+
+def backward(
+    geometry: Conv2dGeometry,
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    grad_input: Array,
+    grad_weight: Array,
+    bias: Array | None,
+) -> None:
+    """Write all gradients where `joins` says so: large images that few channels make.
+
+    grad_output, most of the memory of such layers, is then read once.
+    """
+    core.direct_backward(geometry.core, grad_output, input, weight, grad_input, grad_weight, bias)

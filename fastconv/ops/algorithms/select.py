@@ -219,6 +219,24 @@ def select(
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
+def joins(
+    geometry: Conv2dGeometry, dtype: np.dtype[Any], by_input: str, by_weight: str, isa: str
+) -> bool:
+    """Is it worth while to sum both gradients, chosen as said, at one reading of grad_output?
+
+    Then the weight's takes its products and the filling of planes, and moves nothing else.
+    """
+    direct = load("direct")
+    if by_input != "direct" or not direct.joins(geometry, dtype):
+        return False
+    table = COSTS.get(isa) or COSTS["baseline"]
+    start, exponent, *seconds = table[dtype.name]["direct"]["grad_weight"]
+    work, filled, _ = direct.features(geometry, dtype, "grad_weight")
+    joint = start + (seconds[0] * work + seconds[1] * filled) / NOMINAL_THREADS**exponent
+    return joint < estimate(load(by_weight), geometry, dtype, "grad_weight", isa, NOMINAL_THREADS)
+
+
 def eligible(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[str]:
     """Return the algorithms among which "auto" chooses by time."""
     names = [name for name in ALGORITHMS if trusted(name, geometry, which)]

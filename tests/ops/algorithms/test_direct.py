@@ -15,6 +15,7 @@ import fastconv as fc
 from fastconv._core import conv as core
 from fastconv._core.runtime import available_isas
 from fastconv.ops.algorithms import direct
+from fastconv.ops.algorithms.select import joins
 
 #: Gradients of the input that take the products of taps first, and gather them.
 PRODUCTS = {
@@ -43,6 +44,15 @@ STRIPS = {
     "strips, one vector": Case((3, 3, 64, 64), (64, 3, 8, 8), 8),
 }
 
+#: Strips in which the gradient of the weight is summed too: rows are whole vectors.
+JOINED = {
+    "joined": Case((3, 3, 64, 64), (64, 3, 3, 3), padding=1),
+    "joined, shares of an image": Case((1, 3, 70, 64), (61, 3, 3, 3), padding=1),
+    "joined, strided": Case((2, 3, 96, 64), (40, 3, 5, 5), 2, 2),
+    "joined, odd everything": Case((2, 2, 83, 96), (48, 2, 4, 5), (3, 2), ((1, 0), (2, 2)), (2, 1)),
+    "joined, one channel": Case((5, 1, 96, 96), (33, 1, 3, 3), padding=1),
+}
+
 #: Sums of taps over planes with explicit columns, images a run each.
 PLANES = {
     "kernel wider than the gather": Case((1, 1, 5, 40), (20, 1, 2, 17)),
@@ -54,7 +64,7 @@ PLANES = {
     "sums that go straight": Case((2, 3, 33, 48), (40, 3, 3, 3), padding=1),
     "sums that go straight, strided": Case((1, 3, 33, 64), (40, 3, 5, 5), 2, 2),
 }
-CASES = PRODUCTS | STRIPS | PLANES
+CASES = PRODUCTS | STRIPS | JOINED | PLANES
 
 
 def channels_last(images):
@@ -103,6 +113,47 @@ def test_all_ways_stay_inside(name, dtype, side):
     np.testing.assert_array_equal(guards[3], y)
     core.direct_grad_input(g.core, guards[3], guards[1], guards[0], guards[2])
     core.direct_grad_weight(g.core, guarded(x, side), guards[3], guards[1])
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", JOINED)
+def test_all_gradients_at_one_reading(name, dtype, side):
+    """Exact, inside their arrays, with and without the bias' gradient."""
+    case = JOINED[name]
+    g = case.geometry()
+    assert direct.joins(g, np.dtype(dtype))
+    x, w, b = case.arrays(dtype)
+    grad = np.random.default_rng(1).integers(-4, 5, g.output_shape).astype(dtype)
+    expected = oracle_gradients(g, x, w, grad)
+    arrays = [guarded(array, side) for array in (grad, x, w, x, w, b)]
+    for bias in (arrays[5], None):
+        direct.backward(g, *arrays[:5], bias)
+        for result, wanted in zip(arrays[3:], expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
+            result[...] = 0
+        expected = (*expected[:2], np.zeros_like(b))
+
+
+def test_gradients_are_joined_where_that_is_faster():
+    """3x3 kernels at stride 1; where Winograd sums the weight's gradient, it goes on doing so."""
+    dtype = np.dtype(np.float32)
+    g = Case((4, 3, 224, 224), (64, 3, 3, 3), padding=1).geometry()
+    assert joins(g, dtype, "direct", "implicit_gemm", "avx512")
+    assert not joins(g, dtype, "winograd", "implicit_gemm", "avx512")
+    strided = Case((8, 3, 224, 224), (64, 3, 7, 7), 2, 3).geometry()
+    assert direct.joins(strided, dtype)
+    assert not joins(strided, dtype, "direct", "winograd", "avx512")
+    assert not direct.joins(Case((2, 3, 60, 61), (40, 3, 3, 3)).geometry(), dtype)
+    assert not direct.joins(Case((1, 4, 70, 64), (64, 2, 3, 3), groups=2).geometry(), dtype)
+
+
+def test_one_reading_is_refused_where_rows_are_no_whole_vectors():
+    case = Case((2, 3, 60, 61), (40, 3, 3, 3))
+    x, w, b = case.arrays(np.float32)
+    grad = np.ones(case.geometry().output_shape, np.float32)
+    with pytest.raises(ValueError, match="argument"):
+        core.direct_backward(case.geometry().core, grad, x, w, x.copy(), w.copy(), b)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
