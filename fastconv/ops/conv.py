@@ -214,7 +214,9 @@ def conv2d_backward(
     Notes
     -----
     The bounds of `conv2d` hold with the length of each gradient's own sum: K / groups * R * S for the
-    input, N * OH * OW for the weight and the bias.
+    input, N * OH * OW for the weight and the bias. Large images of few channels have the gradients of
+    both input and weight summed together where that is faster; then the weight's last bits are not
+    those of a call that asks for it alone.
 
     Examples
     --------
