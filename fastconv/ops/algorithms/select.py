@@ -225,15 +225,17 @@ def joins(
 ) -> bool:
     """Is it worth while to sum both gradients, chosen as said, at one reading of grad_output?
 
-    Then the weight's takes its products and the filling of planes, and moves nothing else.
+    Then the weight's takes its products, which meet the strips of the input's in cache (measured: half
+    way between those products' speed and its own from memory), and the filling of planes.
     """
     direct = load("direct")
     if by_input != "direct" or not direct.joins(geometry, dtype):
         return False
-    table = COSTS.get(isa) or COSTS["baseline"]
-    start, exponent, *seconds = table[dtype.name]["direct"]["grad_weight"]
+    costs = (COSTS.get(isa) or COSTS["baseline"])[dtype.name]["direct"]
+    start, exponent, own, fill, *_ = costs["grad_weight"]
     work, filled, _ = direct.features(geometry, dtype, "grad_weight")
-    joint = start + (seconds[0] * work + seconds[1] * filled) / NOMINAL_THREADS**exponent
+    product = (own + costs["grad_input"][2]) / 2
+    joint = start + (product * work + fill * filled) / NOMINAL_THREADS**exponent
     return joint < estimate(load(by_weight), geometry, dtype, "grad_weight", isa, NOMINAL_THREADS)
 
 
