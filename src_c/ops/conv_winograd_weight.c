@@ -5,7 +5,7 @@
 
 enum {
     CHUNK = 64,      /* terms of a panel */
-    EXACT_TERMS = 64 /* fewer: weights are transformed in float64 */
+    EXACT_TERMS = 80 /* fewer: weights are transformed in float64 */
 };
 
 int64_t fc_winograd_chunk_blocks(const fc_winograd* w) {
@@ -37,7 +37,7 @@ int64_t fc_winograd_sum_terms(const fc_winograd* w) {
     if (w->dtype == FC_FLOAT64 || member == FC_WINOGRAD_4_2) return CHUNK;
     if (member == FC_WINOGRAD_4_3 && w->terms.phases == 1) return sum_terms_of_4_3(w);
     if (depth < 24 && w->terms.phases == 1) return 8;
-    if (depth >= 64 && member == FC_WINOGRAD_2_5) return CHUNK;
+    if (depth >= 64 && member == FC_WINOGRAD_2_5) return depth < 256 ? 32 : CHUNK;
     return depth >= 256 && w->terms.phases == 1 ? CHUNK : depth >= 128 ? 32 : 16;
 }
 
