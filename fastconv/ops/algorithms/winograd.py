@@ -65,7 +65,7 @@ HAS_FMA = selected_isa() != "baseline"
 
 #: Tiles from which on errors of weight gradients stay below it. The weights' outer taps magnify
 #: most: a gradient of 5 taps, 4 terms a tile, needs many tiles.
-FEWEST_TILES = {(4, 2): 64, (4, 3): 64, (3, 4): 256, (2, 5): 768}
+FEWEST_TILES = {(4, 2): 64, (4, 3): 48, (3, 4): 256, (2, 5): 768}
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.

@@ -268,7 +268,7 @@ def test_phases_that_auto_leaves_alone(which, case):
 def test_errors_of_weight_gradients_where_auto_may_take_it(taps, stride):
     phase = -(-taps // stride)
     tile = {2: 4, 3: 4, 4: 3, 5: 2}[phase]
-    batch = winograd.FEWEST_TILES[tile, phase] // 32
+    batch = -(-winograd.FEWEST_TILES[tile, phase] // 32)
     pad, outputs = taps // 2, (4 * tile, 8 * tile)
     image = [(size - 1) * stride + taps - 2 * pad for size in outputs]
     x, w = drawn(taps, (batch, 40, *image), (48, 40, taps, taps))
