@@ -1,9 +1,8 @@
 /* Mosaics: the images of a batch as one, so that fewer tiles reach beyond an image's end.
  *
- * 13x13 results take three tiles of 4 and one of 2 along an axis: 22 points. With a row and a
- * column of zeros between them images follow one another every 14 pixels, and two take seven tiles
- * of 4, 42 points. As many images stand side by side as save most; they go on row by row to the
- * batch's end. */
+ * 13x13 results take 4x4 tiles of 4x4, of which they fill two thirds. With a row and a column of
+ * zeros between them images follow one another every 14 pixels, and two by two take 7x7 tiles. As
+ * many images stand side by side as save most; they go on row by row to the batch's end. */
 #include "conv_winograd.h"
 #include <float.h>
 #include <math.h>

@@ -58,7 +58,8 @@ int64_t fc_winograd_packed_bytes(const fc_winograd* w) {
 }
 
 /* Sums of few terms average little out. Their weights are few, too: that each is rounded once, not
- * in every step of its transform, takes a sixteenth of the error away and costs next to nothing. */
+ * in every step of its transform, takes a sixteenth of the error away and costs little: of a layer
+ * of 64 channels 6 % where images are 8x8, 1 % where they are 56x56. */
 static int is_exact(const fc_winograd* w) {
     return w->dtype == FC_FLOAT32 && w->terms.channels * w->terms.phases < EXACT_TERMS;
 }
