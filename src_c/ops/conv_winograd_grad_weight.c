@@ -29,6 +29,8 @@ enum {
     SLICES = 8,             /* of the blocks, where each has its own sums */
     SLICE_SIDE = 128,       /* up to so many terms and results */
     SLICE_BYTES = 5 << 18,  /* of V and D of a slice */
+    FEW_TILES = 128,        /* up to so many in all, ... */
+    SUM_TILES = 8,          /* ... sums are of so many, or their error shows */
 };
 
 typedef struct {
@@ -44,6 +46,7 @@ typedef struct {
     int64_t in_size, out_size;         /* its channels */
     fc_strips strips;
     int64_t strips_of_block, first_strip, end_strip, first_tile, tiles;
+    int has_few_tiles; /* in all */
     fc_tiler input, grad_output;
     char *v, *d;
     char* sums;          /* [vector of results][channel][tap][lane] of the group */
@@ -109,6 +112,32 @@ static void store_sums(const weight_job* job, int64_t panel, int64_t first, int6
     }
 }
 
+/* products (of a block of terms and up to two vectors of results) = sum over the tiles of V D */
+static void sum_tiles(const weight_job* job, int vectors, const char* v, const char* d,
+                      char* products) {
+    const int64_t lanes = job->lanes, terms = job->input.terms.block;
+    const int64_t sum = job->has_few_tiles ? SUM_TILES : job->tiles, whole = job->tiles / sum;
+    int64_t run[FEW_TILES / SUM_TILES] = {0};
+    for (int64_t i = 1; i < whole; i++) run[i] = run[i - 1] + sum * lanes;
+    fc_gemm_panel gemm = {.a_row = 1,
+                          .a_depth = lanes,
+                          .segments = whole,
+                          .sum_segments = 1,
+                          .depth = sum,
+                          .a_segment = run,
+                          .b_depth = 2 * lanes,
+                          .b_vector = lanes,
+                          .c_row = 2 * lanes,
+                          .c_vector = lanes};
+    if (whole > 0) job->kernels->gemm_by_columns(&gemm, terms, vectors, v, d, products);
+    gemm.depth = job->tiles - whole * sum;
+    if (gemm.depth == 0) return;
+    gemm.segments = 1;
+    gemm.accumulate = whole > 0;
+    const int64_t done = whole * sum * lanes * job->element;
+    job->kernels->gemm_by_columns(&gemm, terms, vectors, v + done, d + 2 * done, products);
+}
+
 /* Step 2: index is a panel of results and a group of V's vectors. */
 static void multiply_panel(const weight_job* job, int64_t index, char* products) {
     const fc_winograd_terms* terms = &job->input.terms;
@@ -117,30 +146,18 @@ static void multiply_panel(const weight_job* job, int64_t index, char* products)
     const int64_t blocks = fc_min(GROUP, terms->blocks - first);
     const int64_t plane = blocks * terms->block * 2 * lanes + WINOGRAD_PAD;
     const int vectors = (int)vectors_of(job, panel);
-    const int64_t start = 0;
-    const fc_gemm_panel gemm = {.a_row = 1,
-                                .a_depth = lanes,
-                                .segments = 1,
-                                .depth = job->tiles,
-                                .a_segment = &start,
-                                .b_depth = 2 * lanes,
-                                .b_vector = lanes,
-                                .c_row = 2 * lanes,
-                                .c_vector = lanes};
     for (int64_t point = 0; point < fc_winograd_points(job->shape); point++) {
         const fc_winograd_range phases =
             fc_winograd_phases_at(&job->input.points, fc_winograd_side(job->shape), point);
+        const int64_t d = point * job->grad_output.plane + panel * job->tiles * 2 * lanes;
         for (int64_t b = 0; b < blocks; b++) {
             const int64_t phase = (first + b) % terms->phases;
             /* the sums that it lacks are of a tap that it has not: none is read */
             if (phase < phases.first || phase >= phases.end) continue;
-            job->kernels->gemm_by_columns(
-                &gemm, terms->block, vectors,
-                job->v +
-                    (point * job->input.plane + (first + b) * job->tiles * lanes) * job->element,
-                job->d + (point * job->grad_output.plane + panel * job->tiles * 2 * lanes) *
-                             job->element,
-                products + (point * plane + b * terms->block * 2 * lanes) * job->element);
+            const int64_t v = point * job->input.plane + (first + b) * job->tiles * lanes;
+            const int64_t to = point * plane + b * terms->block * 2 * lanes;
+            sum_tiles(job, vectors, job->v + v * job->element, job->d + d * job->element,
+                      products + to * job->element);
         }
     }
     store_sums(job, panel, first, blocks, plane, products);
@@ -295,6 +312,7 @@ static weight_job plan_job(const fc_winograd_shape* shape, const fc_conv2d* conv
     job.grad_output.tile = 2 * job.lanes;
     plan_sides(&job, conv);
     job.input.mosaic = job.grad_output.mosaic = fc_mosaic_of(conv, shape, 0, 0);
+    job.has_few_tiles = fc_mosaic_tiles(&job.input.mosaic, shape) <= FEW_TILES;
     plan_blocks(&job);
     share_among_threads(&job, fc_threads_for(work_of(&job)));
     job.sums_stride = fc_ceil_div(job.out_channels, job.lanes) * job.in_channels * taps_of(&job) *

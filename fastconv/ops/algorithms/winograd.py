@@ -63,9 +63,9 @@ FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
 FEWEST_WITHOUT_FMA = 32
 HAS_FMA = selected_isa() != "baseline"
 
-#: Tiles from which on errors of weight gradients stay below it. The weights' outer taps magnify
-#: most: a gradient of 5 taps, 4 terms a tile, needs many tiles.
-FEWEST_TILES = {(4, 2): 64, (4, 3): 48, (3, 4): 256, (2, 5): 768}
+#: The same of a gradient of weights: of a sum over one pixel of the gradient. It grows with the root
+#: of all pixels, relative to what the tap that meets the fewest of them sums.
+GRADIENT_ERROR = {(4, 2): 30e-7, (4, 3): 58e-7, (3, 4): 90e-7, (2, 5): 120e-7}
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.
@@ -104,20 +104,40 @@ def _taps(geometry: Conv2dGeometry) -> int:
     return down if down == across else 0
 
 
+def _axes(geometry: Conv2dGeometry) -> tuple[tuple[int, int, int, int, int], ...]:
+    """Down and across: kernel, stride, padding before, inputs, outputs."""
+    g = geometry
+    return (
+        (g.kernel_height, g.stride[0], g.padding[0][0], g.in_height, g.out_height),
+        (g.kernel_width, g.stride[1], g.padding[1][0], g.in_width, g.out_width),
+    )
+
+
 def _edge_taps(geometry: Conv2dGeometry, which: str) -> int:
     """Taps that the results with the fewest meet."""
-    g, result = geometry, 1
-    inputs, outputs = (g.in_height, g.in_width), (g.out_height, g.out_width)
-    for axis, kernel in enumerate((g.kernel_height, g.kernel_width)):
-        stride, pad, last = g.stride[axis], g.padding[axis][0], outputs[axis] - 1
+    result = 1
+    for kernel, stride, pad, inputs, outputs in _axes(geometry):
+        last = outputs - 1
         if which == "forward":
-            inside = [kernel - pad, inputs[axis] + pad - last * stride, kernel]
+            inside = [kernel - pad, inputs + pad - last * stride, kernel]
         else:
             inside = [
                 len(range(max(at % stride, at - last * stride), min(at + 1, kernel), stride))
-                for at in range(pad, pad + inputs[axis])
+                for at in range(pad, pad + inputs)
             ]
         result *= max(0, min(inside))
+    return result
+
+
+def _edge_pixels(geometry: Conv2dGeometry) -> int:
+    """Outputs, of all images, at which the tap that meets the fewest pixels does not meet padding."""
+    result = geometry.batch
+    for kernel, stride, pad, inputs, outputs in _axes(geometry):
+        met = [
+            min(outputs, -(-(inputs + pad - tap) // stride)) - max(0, -((tap - pad) // stride))
+            for tap in range(kernel)
+        ]
+        result *= max(0, min(met))
     return result
 
 
@@ -126,10 +146,10 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     g, taps = geometry, _taps(geometry)
     if rejects(g, np.dtype(np.float32)):
         return False
-    tiles, _, size, _ = winograd_tiling(g.core, False, which)
-    member = size, taps
+    member = winograd_tiling(g.core, False, which)[2], taps
     if which == "grad_weight":
-        return tiles >= FEWEST_TILES[member]
+        pixels = g.batch * g.out_height * g.out_width
+        return GRADIENT_ERROR[member] * math.sqrt(pixels) <= LARGEST_ERROR * _edge_pixels(g)
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
     fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
     if tuple(g.stride) == (1, 1) and channels < fewest:

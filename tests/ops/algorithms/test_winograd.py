@@ -255,27 +255,26 @@ def test_errors_of_phases_where_auto_may_take_it(which, case):
      ("grad_input", Case((16, 3, 224, 224), (64, 3, 11, 11), 4, 2)),
      ("grad_input", Case((1, 512, 10, 10), (512, 512, 3, 3), 2, 0)),
      ("grad_input", Case((1, 512, 10, 10), (512, 512, 3, 3))),
-     ("grad_weight", Case((1, 16, 28, 28), (16, 16, 3, 3), 2, 1))],
+     ("grad_weight", Case((1, 16, 12, 12), (16, 16, 3, 3), 2, 1)),
+     ("grad_weight", Case((8, 16, 5, 5), (16, 16, 3, 3), 1, 1)),
+     ("grad_weight", Case((30, 16, 13, 13), (16, 16, 7, 7), 2, 3))],
 )  # fmt: skip
 def test_phases_that_auto_leaves_alone(which, case):
     """Few terms, or edges where an output meets few taps of its tile."""
     assert not winograd.averages(case.geometry(), which)
 
 
+@pytest.mark.parametrize("outputs", [(16, 24), (7, 7), (5, 6)])
 @pytest.mark.parametrize(
     ("taps", "stride"), [(2, 1), (3, 1), (5, 1), (4, 1), (3, 2), (7, 2), (11, 4)]
 )
-def test_errors_of_weight_gradients_where_auto_may_take_it(taps, stride):
-    phase = -(-taps // stride)
-    tile = {2: 4, 3: 4, 4: 3, 5: 2}[phase]
-    batch = -(-winograd.FEWEST_TILES[tile, phase] // 32)
-    pad, outputs = taps // 2, (4 * tile, 8 * tile)
+def test_errors_of_weight_gradients_where_auto_may_take_it(taps, stride, outputs):
+    pad, weight = taps // 2, (48, 40, taps, taps)
     image = [(size - 1) * stride + taps - 2 * pad for size in outputs]
-    x, w = drawn(taps, (batch, 40, *image), (48, 40, taps, taps))
-    (grad,) = drawn(taps + 1, (batch, 48, *outputs))
-    g = Case(x.shape, w.shape, stride, pad).geometry()
-    assert g.output_shape == grad.shape
-    assert winograd.averages(g, "grad_weight")
+    cases = (Case((batch, 40, *image), weight, stride, pad) for batch in range(1, 200))
+    case = next(c for c in cases if winograd.averages(c.geometry(), "grad_weight"))
+    x, w, grad = drawn(taps, case.input, weight, case.geometry().output_shape)
+    assert grad.shape[2:] == outputs
     error = error_of_gradient("weight", grad, x, w, stride=stride, padding=pad)
     assert error < winograd.LARGEST_ERROR
 
