@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from fastconv._core.c_api cimport fc_conv2d, fc_dtype, fc_layout, fc_status
 
 
-cdef extern from "fastconv_backward.h" nogil:
+cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_conv2d_operands:
         const void* input
         const void* grad_output

@@ -4,10 +4,10 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastconv._core.c_api cimport (
-    data_of, dtype_of, fc_conv2d, fc_dtype, fc_max_pool_gradient, fc_status, raise_status,
-    FC_FLOAT32, FC_FLOAT64,
+    data_of, dtype_of, fc_conv2d, fc_dtype, fc_status, raise_status, FC_FLOAT32, FC_FLOAT64,
 )
 from fastconv._core.conv cimport Conv2d
+from fastconv._core.pooling cimport fc_max_pool_gradient
 
 cdef extern from "fastconv.h" nogil:
     bint fc_conv2d_pooled_can(const fc_conv2d* conv, fc_dtype dtype, int64_t maxima)

@@ -3,10 +3,7 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from fastconv._core.c_api cimport (
-    data_of, dtype_of, fc_avg_pool2d_backward, fc_avg_pool2d_forward, fc_dtype,
-    fc_max_pool2d_forward, fc_max_pool_backward, fc_max_pool_gradient, fc_pool2d, fc_status, raise_status,
-)
+from fastconv._core.c_api cimport data_of, dtype_of, fc_dtype, fc_status, raise_status
 
 cnp.import_array()
 
