@@ -51,4 +51,8 @@ typedef uint64_t uint_f64;
 #    define KEEP(v) (void)(v)
 #endif
 
+/* Go on from a pointer: without this the compiler computes the addresses of a whole unrolled loop
+ * first, and spills them. */
+#define KEEP_POINTER(p) __asm__("" : "+r"(p))
+
 #endif
