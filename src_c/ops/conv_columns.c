@@ -82,12 +82,42 @@ static void pack(const fc_columns* c, int64_t block, const char* image, int64_t 
     }
 }
 
+/* Does any column meet padding? */
+static int is_padded(const fc_columns* c) {
+    return c->before[0] + c->before[1] > 0 || c->height > c->size[0] || c->width > c->size[1];
+}
+
+/* Columns of one channel, without gaps: transposes of as many rows as they have pixels. `row`: from
+ * one row of the image to the next. What is written too much at the end is zero. */
+static void fill_single(const fc_columns* c, const char* image, int64_t room, int64_t row,
+                        char* to) {
+    const fc_lanes shape = {.rows = c->pieces,
+                            .columns = c->width,
+                            .row_stride = c->apart * row,
+                            .column_stride = 1,
+                            .dense = 1};
+    for (int64_t y = 0; y < c->rows; y++) {
+        const int64_t from = y * c->step * row;
+        c->kernels->pack_lanes(&shape, room - from, image + from * c->element,
+                               to + y * c->width * c->pitch * c->element);
+    }
+}
+
 void fc_columns_fill(const fc_columns* c, const char* image, int64_t room, char* scratch,
                      char* to) {
     const int64_t e = c->element, block = c->height * c->width * c->pixel;
-    if (c->before[0] + c->before[1] > 0 || c->height > c->size[0] || c->width > c->size[1])
-        memset(scratch, 0, (size_t)(c->blocks * block * e));
+    const int is_single =
+        c->channels == 1 && c->pitch == c->pieces && c->pieces <= c->kernels->lanes;
+    if (is_single && !is_padded(c)) {
+        fill_single(c, image, room, c->size[1], to);
+        return;
+    }
+    if (is_padded(c)) memset(scratch, 0, (size_t)(c->blocks * block * e));
     for (int64_t b = 0; b < c->blocks; b++) pack(c, b, image, room, scratch + b * block * e);
+    if (is_single) {
+        fill_single(c, scratch, fc_columns_scratch(c), c->width, to);
+        return;
+    }
     const fc_pixel_columns shape = {.columns = c->width,
                                     .pieces = c->pieces,
                                     .channels = c->channels,

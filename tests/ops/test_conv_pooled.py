@@ -35,6 +35,10 @@ CASES = {
     "overlapping windows": Case((3, 5, 10, 10), (40, 5, 3, 3), 1, 1, 1, (3, 2)),
     "kernel beyond the image": Case((2, 3, 2, 2), (3, 3, 4, 4), 1, 2),
     "rows that no window meets": Case((2, 16, 8, 9), (3, 16, 3, 3), 3, 0, 1, (1,)),
+    "a channel, padded": Case((3, 1, 13, 11), (6, 1, 3, 3), 2, 1),
+    "a channel, rows apart": Case((2, 1, 17, 9), (4, 1, 5, 3), 1, (2, 1), (2, 1)),
+    "a channel, rows of half a vector": Case((2, 1, 20, 20), (3, 1, 8, 3)),
+    "a channel, more rows than lanes": Case((2, 1, 24, 24), (3, 1, 17, 2)),
     "padded on one side": Case((2, 4, 9, 9), (3, 4, 3, 3), (1, 2), ((2, 0), (0, 1))),
 }
 
