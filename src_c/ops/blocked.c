@@ -58,6 +58,36 @@ static void pack_run(const fc_image* image, const fc_lanes* lanes, int64_t from,
                                    to);
 }
 
+/* Rows that fill vectors badly are better packed as one, where they follow one another. */
+static int is_narrow(const fc_image* image, const fc_block* b, int64_t inside) {
+    const int64_t lanes = image->kernels->lanes, width = image->width;
+    return !b->dense && b->pitch == b->columns && inside == width &&
+           image->strides.col_stride == 1 && image->strides.row_stride == width &&
+           2 * fc_ceil_div(width, lanes) * lanes >= 3 * width;
+}
+
+/* All rows to the end of their block, from where they are moved apart. */
+static void pack_narrow(const fc_image* image, const fc_block* b, fc_lanes lanes, int64_t left,
+                        char* blocked) {
+    const int64_t vector = image->kernels->lanes * image->element, pitch = b->pitch * vector;
+    const int64_t first = fc_min(fc_max(0, -b->row), b->rows);
+    const int64_t rows = fc_max(0, fc_min(b->rows, image->height - b->row) - first);
+    const int64_t width = lanes.columns * vector, before = left * vector;
+    char* to = blocked + first * pitch;
+    const char* from = to + rows * (pitch - width);
+    lanes.columns *= rows;
+    memset(blocked, 0, (size_t)(first * pitch));
+    if (rows > 0)
+        pack_run(image, &lanes, fc_image_place(image, b->image, b->channel, b->row + first, 0),
+                 (char*)from);
+    for (int64_t i = 0; i < rows; i++, to += pitch, from += width) {
+        memmove(to + before, from, (size_t)width);
+        memset(to, 0, (size_t)before);
+        memset(to + before + width, 0, (size_t)(pitch - before - width));
+    }
+    memset(to, 0, (size_t)((b->rows - first - rows) * pitch));
+}
+
 void fc_pack_block(const fc_image* image, const fc_block* b, void* blocked) {
     const int64_t vector = (b->dense ? b->channels : image->kernels->lanes) * image->element;
     const int64_t first = fc_max(b->column, 0);
@@ -72,6 +102,10 @@ void fc_pack_block(const fc_image* image, const fc_block* b, void* blocked) {
         const int64_t from = fc_image_place(image, b->image, b->channel, b->row, 0);
         lanes.columns = b->rows * b->columns;
         pack_run(image, &lanes, from, blocked);
+        return;
+    }
+    if (is_narrow(image, b, inside)) {
+        pack_narrow(image, b, lanes, left, blocked);
         return;
     }
     for (int64_t i = 0; i < b->rows; i++) {
