@@ -64,16 +64,15 @@ static void multiply_chunk(const fc_winograd* w, const fc_gemm_panel* gemm, int6
         multiply_runs(w, *gemm, runs_at(w, point, gemm->segments), results, at);
 }
 
-/* A vector of terms in segments: in two where it is more than a partial sum. */
+/* A vector of terms in segments: in as many as it has partial sums. */
 typedef struct {
     int64_t parts, depth;
 } split;
 
 static split split_of(const fc_winograd* w) {
-    const int64_t block = w->terms.block;
-    const int is_halved = block % 2 == 0 && fc_winograd_sum_terms(w) < block;
-    return is_halved ? (split){.parts = 2, .depth = block / 2}
-                     : (split){.parts = 1, .depth = block};
+    const int64_t block = w->terms.block, sum = fc_winograd_sum_terms(w);
+    const int64_t parts = block % sum == 0 ? fc_max(1, block / sum) : 1;
+    return (split){.parts = parts, .depth = block / parts};
 }
 
 void fc_winograd_multiply(const fc_winograd* w, const fc_winograd_products* p, int64_t panel,

@@ -29,7 +29,8 @@ static int64_t sum_terms_of_4_3(const fc_winograd* w) {
 /* The transforms enlarge the error of a sum; adding up sums of few terms as a tree brings it back
  * to that of a direct sum. Few terms average less out, so their sums are shorter, but for kernels
  * of two taps a phase, whose transforms enlarge little; with five taps fewer channels are terms
- * enough. Phases have short ones, too: few taps at an image's edge bear the error of a whole tile.
+ * enough. Phases have short ones, too: few taps at an image's edge bear the error of a whole tile,
+ * and where channels are so few that phases are all there is, results are many and few their terms.
  */
 int64_t fc_winograd_sum_terms(const fc_winograd* w) {
     const int64_t depth = w->terms.channels * w->terms.phases;
@@ -37,6 +38,7 @@ int64_t fc_winograd_sum_terms(const fc_winograd* w) {
     if (w->dtype == FC_FLOAT64 || member == FC_WINOGRAD_4_2) return CHUNK;
     if (member == FC_WINOGRAD_4_3 && w->terms.phases == 1) return sum_terms_of_4_3(w);
     if (depth < 24 && w->terms.phases == 1) return 8;
+    if (depth < 64 && member == FC_WINOGRAD_4_3) return 8;
     if (depth >= 64 && member == FC_WINOGRAD_2_5) return depth < 256 ? 32 : CHUNK;
     return depth >= 256 && w->terms.phases == 1 ? CHUNK : depth >= 128 ? 32 : 16;
 }

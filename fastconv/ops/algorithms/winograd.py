@@ -19,8 +19,8 @@ A result that meets padding sums few taps, but has the error of a whole tile. So
 with four of the six points, the same transformed weights and half the error.
 
 On normally distributed data the largest float32 error of millions of results is below 4e-7 * sum
-|x| |w| where `averages` says so; but one of three million has come to 4.2e-7 (11x11 with stride 4 on
-3 channels) and 4.3e-7 (5x5 on 16). `error_bound` holds for any data.
+|x| |w| where `averages` says so; but one of three million has come to 4.3e-7 (5x5 on 16 channels).
+`error_bound` holds for any data.
 """
 
 import math
@@ -59,13 +59,16 @@ ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 
 EDGES = 1.6
 FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
 
-#: And at least so many where a product is rounded before it is added: without FMA.
+#: Without FMA a product is rounded before it is added: at least so many, ...
 FEWEST_WITHOUT_FMA = 32
 HAS_FMA = selected_isa() != "baseline"
 
 #: The same of a gradient of weights: of a sum over one pixel of the gradient. It grows with the root
 #: of all pixels, relative to what the tap that meets the fewest of them sums.
 GRADIENT_ERROR = {(4, 2): 30e-7, (4, 3): 58e-7, (3, 4): 90e-7, (2, 5): 120e-7}
+
+#: ... and gradients of weights err more by this factor.
+GRADIENT_WITHOUT_FMA = 1.2
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
 #: takes longer than transforming them again.
@@ -149,7 +152,8 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
     member = winograd_tiling(g.core, False, which)[2], taps
     if which == "grad_weight":
         pixels = g.batch * g.out_height * g.out_width
-        return GRADIENT_ERROR[member] * math.sqrt(pixels) <= LARGEST_ERROR * _edge_pixels(g)
+        error = GRADIENT_ERROR[member] * (1.0 if HAS_FMA else GRADIENT_WITHOUT_FMA)
+        return error * math.sqrt(pixels) <= LARGEST_ERROR * _edge_pixels(g)
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
     fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
     if tuple(g.stride) == (1, 1) and channels < fewest:
