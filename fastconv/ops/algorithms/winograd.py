@@ -59,7 +59,7 @@ ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 
 EDGES = 1.6
 FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
 
-#: Without FMA a product is rounded before it is added: at least so many, ...
+#: And at least so many where a product is rounded before it is added: without FMA.
 FEWEST_WITHOUT_FMA = 32
 HAS_FMA = selected_isa() != "baseline"
 
@@ -67,7 +67,7 @@ HAS_FMA = selected_isa() != "baseline"
 #: of all pixels, relative to what the tap that meets the fewest of them sums.
 GRADIENT_ERROR = {(4, 2): 30e-7, (4, 3): 58e-7, (3, 4): 90e-7, (2, 5): 120e-7}
 
-#: ... and gradients of weights err more by this factor.
+#: Without FMA gradients of weights err more by this factor.
 GRADIENT_WITHOUT_FMA = 1.2
 
 #: Transformed weights are four times as large: from here on (measured) reading them from memory
