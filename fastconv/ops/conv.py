@@ -155,18 +155,6 @@ def _grad_weight(g: Conv2dGeometry, x: Array, grad: Array, algorithm: str) -> Ar
     return result
 
 
-def _joins(g: Conv2dGeometry, dtype: np.dtype[Any], algorithm: str) -> bool:
-    """Are both gradients, as they would be summed, better summed at one reading of grad_output?"""
-    if g.empty:
-        return False
-    threads, measured = get_num_threads(), autotune.table
-    chosen = (
-        select(g, dtype, which, algorithm, ISA, threads, measured).algorithm
-        for which in ("grad_input", "grad_weight")
-    )
-    return joins(g, dtype, *chosen, ISA)
-
-
 def _all_gradients(
     g: Conv2dGeometry, x: Array, grad: Array, w: Array, with_bias: bool
 ) -> tuple[Array, Array, Array | None]:
@@ -243,7 +231,8 @@ def conv2d_backward(
         )
     of_input, of_weight, of_bias = None, None, None
     wants_bias = bool(output_mask[2])
-    if output_mask[0] and output_mask[1] and _joins(g, x.dtype, algorithm):
+    both = output_mask[0] and output_mask[1]
+    if both and joins(g, x.dtype, algorithm, ISA, autotune.table):
         of_input, of_weight, of_bias = _all_gradients(g, x, grad, w, wants_bias)
     else:
         if output_mask[0]:

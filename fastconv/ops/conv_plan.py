@@ -1,13 +1,17 @@
 """What conv2d would do, and why."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastconv._core.runtime import get_num_threads, selected_isa
 from fastconv.ops.algorithms import autotune
-from fastconv.ops.algorithms.select import PASSES, Plan, select
+from fastconv.ops.algorithms.select import PASSES, Plan, joins, select
 from fastconv.ops.conv_arguments import geometry_of
+
+#: What the reason of a gradient's plan ends with where it may not be summed alone.
+TOGETHER = "of both gradients: 'direct', at one reading of grad_output"
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -39,7 +43,8 @@ def explain_conv2d(
         As for `conv2d`.
     dtype : float32 or float64
     which : str
-        "forward", "grad_input" or "grad_weight": each pass has an algorithm of its own.
+        "forward", "grad_input" or "grad_weight": each pass has an algorithm of its own. Where
+        `conv2d_backward`, asked for both gradients, would sum them together, the reason says so.
 
     Returns
     -------
@@ -59,5 +64,8 @@ def explain_conv2d(
     number_type = as_dtype(dtype)
     shapes = tuple(map(int, input_shape)), tuple(map(int, weight_shape))
     g = geometry_of(*shapes, stride, padding, dilation, groups, layout)
-    threads = get_num_threads()
-    return select(g, number_type, which, algorithm, selected_isa(), threads, autotune.table, True)
+    threads, isa = get_num_threads(), selected_isa()
+    plan = select(g, number_type, which, algorithm, isa, threads, autotune.table, True)
+    if which != "forward" and joins(g, number_type, algorithm, isa, autotune.table):
+        return replace(plan, reason=f"{plan.reason}; {TOGETHER}")
+    return plan

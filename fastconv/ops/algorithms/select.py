@@ -221,15 +221,23 @@ def select(
 
 @lru_cache(maxsize=4096)
 def joins(
-    geometry: Conv2dGeometry, dtype: np.dtype[Any], by_input: str, by_weight: str, isa: str
-) -> bool:
-    """Is it worth while to sum both gradients, chosen as said, at one reading of grad_output?
+    geometry: Conv2dGeometry, dtype: np.dtype[Any], algorithm: str, isa: str,
+    measured: Table = NOTHING,
+) -> bool:  # fmt: skip
+    """Are the gradients of input and weight better summed together, at one reading of grad_output?
 
-    Then the weight's takes its products, which meet the strips of the input's in cache (measured: half
-    way between those products' speed and its own from memory), and the filling of planes.
+    Then the weight's takes the products of "direct", which meet the strips of the input's in cache
+    (measured: half way between those products' speed and its own from memory), and the filling of
+    planes. Asked only where the input's gradient is by "direct" anyway.
     """
     direct = load("direct")
-    if by_input != "direct" or not direct.joins(geometry, dtype):
+    if not direct.joins(geometry, dtype):
+        return False
+    by_input, by_weight = (
+        select(geometry, dtype, which, algorithm, isa, NOMINAL_THREADS, measured).algorithm
+        for which in ("grad_input", "grad_weight")
+    )
+    if by_input != "direct":
         return False
     costs = (COSTS.get(isa) or COSTS["baseline"])[dtype.name]["direct"]
     start, exponent, own, fill, *_ = costs["grad_weight"]

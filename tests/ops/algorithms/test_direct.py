@@ -13,9 +13,10 @@ from processes import output_of
 
 import fastconv as fc
 from fastconv._core import conv as core
-from fastconv._core.runtime import available_isas
+from fastconv._core.runtime import available_isas, selected_isa
 from fastconv.ops.algorithms import direct
-from fastconv.ops.algorithms.select import joins
+from fastconv.ops.algorithms.select import PASSES, joins
+from fastconv.ops.conv_plan import TOGETHER
 
 #: Gradients of the input that take the products of taps first, and gather them.
 PRODUCTS = {
@@ -139,13 +140,24 @@ def test_gradients_are_joined_where_that_is_faster():
     """3x3 kernels at stride 1; where Winograd sums the weight's gradient, it goes on doing so."""
     dtype = np.dtype(np.float32)
     g = Case((4, 3, 224, 224), (64, 3, 3, 3), padding=1).geometry()
-    assert joins(g, dtype, "direct", "implicit_gemm", "avx512")
-    assert not joins(g, dtype, "winograd", "implicit_gemm", "avx512")
+    assert joins(g, dtype, "auto", "avx512")
+    assert not joins(g, dtype, "winograd", "avx512")
     strided = Case((8, 3, 224, 224), (64, 3, 7, 7), 2, 3).geometry()
     assert direct.joins(strided, dtype)
-    assert not joins(strided, dtype, "direct", "winograd", "avx512")
+    assert not joins(strided, dtype, "auto", "avx512")
     assert not direct.joins(Case((2, 3, 60, 61), (40, 3, 3, 3)).geometry(), dtype)
     assert not direct.joins(Case((1, 4, 70, 64), (64, 2, 3, 3), groups=2).geometry(), dtype)
+
+
+def test_plans_of_gradients_tell_whether_they_are_joined():
+    for case in (
+        Case((4, 3, 224, 224), (64, 3, 3, 3), padding=1),
+        Case((1, 8, 9, 9), (4, 8, 3, 3)),
+    ):
+        joined = joins(case.geometry(), np.dtype(np.float32), "auto", selected_isa())
+        for which in PASSES:
+            plan = fc.explain_conv2d(case.input, case.weight, padding=case.padding, which=which)
+            assert (TOGETHER in plan.reason) == (joined and which != "forward")
 
 
 def test_one_reading_is_refused_where_rows_are_no_whole_vectors():
