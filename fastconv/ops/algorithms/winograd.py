@@ -63,8 +63,8 @@ FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
 FEWEST_WITHOUT_FMA = 32
 HAS_FMA = selected_isa() != "baseline"
 
-#: The same of a gradient of weights: of a sum over one pixel of the gradient. It grows with the root
-#: of all pixels, relative to what the tap that meets the fewest of them sums.
+#: As ERROR, for a gradient of weights: of a sum over one pixel of the output's gradient. It grows with
+#: the root of all pixels, relative to what the tap that meets the fewest of them sums.
 GRADIENT_ERROR = {(4, 2): 30e-7, (4, 3): 58e-7, (3, 4): 90e-7, (2, 5): 120e-7}
 
 #: Without FMA gradients of weights err more by this factor.
