@@ -64,14 +64,14 @@ static void multiply_chunk(const fc_winograd* w, const fc_gemm_panel* gemm, int6
         multiply_runs(w, *gemm, runs_at(w, point, gemm->segments), results, at);
 }
 
-/* A vector of terms in segments: in as many as it has partial sums. */
+/* A vector of terms in segments: in as many as it has partial sums, where they are even. */
 typedef struct {
     int64_t parts, depth;
 } split;
 
 static split split_of(const fc_winograd* w) {
-    const int64_t block = w->terms.block, sum = fc_winograd_sum_terms(w);
-    const int64_t parts = block % sum == 0 ? fc_max(1, block / sum) : 1;
+    const int64_t block = w->terms.block, sums = fc_ceil_div(block, fc_winograd_sum_terms(w));
+    const int64_t parts = block % sums == 0 ? sums : 1;
     return (split){.parts = parts, .depth = block / parts};
 }
 
