@@ -187,7 +187,7 @@ def test_errors_of_normal_data_where_auto_may_take_it(taps, channels):
 def test_errors_of_results_that_meet_padding(channels, which):
     """A quarter of a million of them on images of 8x8, where 28 of 64 lie at a border."""
     x, w = drawn(channels, (64, channels, 8, 8), (64, channels, 3, 3))
-    largest = winograd.LARGEST_ERROR if channels >= 32 else 4.8e-7  # see the module's docstring
+    largest = winograd.LARGEST_ERROR
     if which == "forward":
         assert error_of_outputs(x, w, padding=1) < largest
     else:
