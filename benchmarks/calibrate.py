@@ -7,9 +7,10 @@ timed on one thread, and
 
     seconds = start + sum(constant_i * feature_i)
 
-is fitted by non-negative least squares of the relative error; the exponent of the thread count is
-the median of what two threads gain. Instruction sets not found here keep the constants they have.
-Takes a few minutes on an otherwise idle machine.
+is fitted by non-negative least squares of the relative error. The exponent of the thread count is
+the median of what two threads gain: one for all that share SHARED, whose tasks are cut alike, so that
+noise in it can't tip the balance between them. Instruction sets not found here keep the constants
+they have. Takes a few minutes on an otherwise idle machine.
 """
 
 import argparse
@@ -26,6 +27,9 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+
+#: Algorithms with one exponent of the thread count.
+SHARED = ("implicit_gemm", "direct", "winograd")
 
 TARGET = Path(__file__).resolve().parent.parent / "fastconv/ops/algorithms/costs.py"
 
@@ -109,7 +113,13 @@ def measure_case(case: Any, dtype: Any, name: str, budget: float) -> dict[str, l
     return result
 
 
-def fit(rows: list[list[Any]]) -> list[float]:
+def exponent(rows: list[list[Any]]) -> float:
+    """Return the power of the thread count by which two threads are faster."""
+    gains = [log2(one / two) for _, one, two in rows if one > 1e-3]
+    return min(1.0, max(0.0, median(gains)))
+
+
+def fit(rows: list[list[Any]], gain: float) -> list[float]:
     """Return (start, exponent, constants ...) of one algorithm and pass."""
     from scipy.optimize import nnls
 
@@ -117,10 +127,8 @@ def fit(rows: list[list[Any]]) -> list[float]:
     features = np.array([[1.0, *row[0]] for row in rows])
     scale = features.max(axis=0)
     constants, _ = nnls(features / scale / seconds[:, None], np.ones(len(rows)))
-    gains = [log2(one / two) for _, one, two in rows if one > 1e-3]
-    exponent = min(1.0, max(0.0, median(gains)))
     start, *rest = (constants / scale).tolist()
-    return [float(f"{value:.3g}") for value in (start, exponent, *rest)]
+    return [float(f"{value:.3g}") for value in (start, gain, *rest)]
 
 
 def measure_isa(budget: float) -> dict[str, Any]:
@@ -129,12 +137,18 @@ def measure_isa(budget: float) -> dict[str, Any]:
 
     result: dict[str, Any] = {}
     for dtype in (np.float32, np.float64):
-        table = result.setdefault(np.dtype(dtype).name, {})
+        rows: dict[str, dict[str, list[Any]]] = {}
         for name in ALGORITHMS:
             measured = [measure_case(case, dtype, name, budget) for case in CASES]
-            table[name] = {
-                which: fit([each[which] for each in measured if each]) for which in PASSES
+            rows[name] = {which: [each[which] for each in measured if each] for which in PASSES}
+        shared = exponent([row for name in SHARED for each in rows[name].values() for row in each])
+        result[np.dtype(dtype).name] = {
+            name: {
+                which: fit(each, shared if name in SHARED else exponent(each))
+                for which, each in passes.items()
             }
+            for name, passes in rows.items()
+        }
     return result
 
 

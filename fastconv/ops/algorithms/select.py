@@ -37,9 +37,6 @@ PASSES = ("forward", "grad_input", "grad_weight")
 #: Threads for which candidates are compared.
 NOMINAL_THREADS = 2
 
-#: A later algorithm must be estimated this many times faster than an earlier one to be taken.
-MARGIN = 1.02
-
 
 @cache
 def load(name: str) -> ModuleType:
@@ -171,10 +168,7 @@ def _choose(candidates: list[Candidate], times: Mapping[str, float]) -> tuple[st
         return able[0].algorithm, "the only one that can"
     if len(free) > 1 and all(c.algorithm in times for c in free):
         return min(free, key=lambda c: times[c.algorithm]).algorithm, "least measured time"
-    best = free[0]
-    for other in free[1:]:
-        if other.nominal * MARGIN < best.nominal:
-            best = other
+    best = min(free, key=lambda c: c.nominal)
     return best.algorithm, "least estimated time" if len(free) > 1 else "the only one that can"
 
 

@@ -186,7 +186,11 @@ def pack_weight(geometry: Conv2dGeometry, weight: Array) -> Array | None:
 
 
 def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list[float]:
-    """Work that the cost model weighs: products, transformed tiles, transformed weights."""
+    """Work that the cost model weighs: products, points, transformed weights, and tiles' pixels.
+
+    Pixels are packed and unpacked, points transformed and met: 5x5 kernels have 9 of them a pixel,
+    3x3 ones 2.25.
+    """
     g = geometry
     lanes = 64 // dtype.itemsize
     inputs, outputs = g.in_channels // g.groups, g.out_channels // g.groups
@@ -204,6 +208,7 @@ def features(geometry: Conv2dGeometry, dtype: np.dtype[Any], which: str) -> list
         float(points * products * terms * results * lanes) / (of_tile * phases),
         float(points * (vectors + results) * lanes),
         float(products * g.groups * terms * results * lanes) / phases,
+        float(points * (vectors + results) * lanes * size * size) / of_tile,
     ]
 
 
