@@ -9,6 +9,16 @@ class Maxima:
         self, conv: Conv2d, maxima: int, indices: NDArray[Any], output: NDArray[Any] | None
     ) -> None: ...
 
+def can_forward(conv: Conv2d, double: bool) -> bool: ...
+def forward(
+    conv: Conv2d,
+    input: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    relu: bool,
+    output: NDArray[Any],
+    places: NDArray[Any] | None,
+) -> None: ...
 def can(conv: Conv2d, maxima: int, double: bool) -> bool: ...
 def pays(conv: Conv2d, maxima: int, double: bool) -> bool: ...
 def grad_input(

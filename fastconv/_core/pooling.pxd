@@ -1,6 +1,6 @@
 """Declarations of fastconv.h for pooling."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from fastconv._core.c_api cimport fc_dtype, fc_status
 
@@ -26,6 +26,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t planes, in_area, out_area
         const int64_t* indices
         const void* maxima
+        const uint8_t* places
 
     fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
                                    const void* grad_output, void* grad_input)

@@ -58,6 +58,7 @@ def max_backward(int64_t planes, int64_t in_area, int64_t out_area, cnp.ndarray 
     cdef fc_max_pool_gradient pool
     pool.planes, pool.in_area, pool.out_area = planes, in_area, out_area
     pool.indices = <int64_t*>data_of(indices, cnp.NPY_INT64, planes * out_area)
+    pool.places = NULL
     pool.maxima = NULL if maxima is None else data_of(maxima, number, planes * out_area)
     cdef void* g = data_of(grad_output, number, planes * out_area)
     cdef void* y = data_of(grad_input, number, planes * in_area)

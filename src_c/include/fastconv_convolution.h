@@ -44,6 +44,19 @@ typedef struct {
 FC_API fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
                                           const void* weight, const void* bias, int relu,
                                           void* output);
+/* The maxima of its output in windows of 2 x 2 side by side, the bits that fc_max_pool2d_forward
+ * makes of it, without writing it; and unless `places` is NULL, where in its window each maximum
+ * came from: 0 to 3, row by row. It `can` for NCHW images of output 2 x 2 or more, but not where
+ * groups are depthwise or rows longer than some 2000; FC_ERROR_ARGUMENT for others. */
+typedef struct {
+    void* maxima;
+    uint8_t* places;
+} fc_conv2d_maxima;
+FC_API int fc_conv2d_direct_pooled_can(const fc_conv2d* conv, fc_dtype dtype);
+FC_API fc_status fc_conv2d_direct_pooled_forward(const fc_conv2d* conv, fc_dtype dtype,
+                                                 const void* input, const void* weight,
+                                                 const void* bias, int relu,
+                                                 const fc_conv2d_maxima* result);
 /* And, unless grad_bias is NULL, the bias' gradient: large first layers sum it on the way. */
 FC_API fc_status fc_conv2d_direct_grad_input(const fc_conv2d* conv, fc_dtype dtype,
                                              const void* grad_output, const void* weight,
@@ -161,7 +174,8 @@ FC_API int64_t fc_conv2d_im2col_workspace(const fc_conv2d* conv, fc_dtype dtype)
 
 /* The gradients of a convolution whose output went through a max-pool (and a ReLU before it, where
  * `maxima` is given), from the gradient of the maxima (ops/conv_pooled.h). `pool` is as above, its
- * planes the convolution's outputs. FC_ERROR_INDEX: an index is outside its plane.
+ * planes the convolution's outputs, with `indices` or `places`. FC_ERROR_INDEX: an index is outside
+ * its plane.
  *
  * They `can` for small NCHW images without groups and horizontal dilation, of `maxima` maxima a
  * plane, and return FC_ERROR_ARGUMENT for others; they `pay` where they should take less time than

@@ -26,6 +26,9 @@ typedef struct {
     int64_t planes, in_area, out_area;
     const int64_t* indices;
     const void* maxima; /* or NULL */
+    /* Windows of 2 x 2 side by side below a convolution (fc_conv2d_maxima) have these for indices.
+     */
+    const uint8_t* places;
 } fc_max_pool_gradient;
 FC_API fc_status fc_max_pool_backward(const fc_max_pool_gradient* pool, fc_dtype dtype,
                                       const void* grad_output, void* grad_input);

@@ -33,9 +33,9 @@ typedef struct {
 
 typedef struct {
     int most; /* vectors of scaled_rows */
-    /* Entries of a plane of maxima, in order and without zeros: table[index] of each, and its
-     * gradient, with room for whole vectors of all. Returns how many, or -1: an index lies outside
-     * its plane. `sum` grows by the gradients. */
+    /* Entries of a plane of maxima, in order and without zeros: table[index] of each, or for places
+     * table[4 * maximum + place], and its gradient, with room for whole vectors of all. Returns how
+     * many, or -1: an index lies outside its plane. `sum` grows by the gradients. */
     int64_t (*entries)(const fc_max_pool_gradient* pool, int64_t plane, const void* grads,
                        const int32_t* table, int32_t* offset, void* values, double* sum);
     /* Entries of several planes by place: those of place p end before end[p]. */

@@ -55,6 +55,13 @@ void fc_columns_table(const fc_columns* c, const fc_conv2d* conv, int32_t* table
             *table++ = (int32_t)((y * c->width + x * conv->stride[1]) * c->pitch);
 }
 
+void fc_columns_by_windows(const fc_conv2d* conv, const int32_t* table, int32_t* by_windows) {
+    for (int64_t y = 0; y + 1 < conv->out_size[0]; y += 2)
+        for (int64_t x = 0; x + 1 < conv->out_size[1]; x += 2)
+            for (int i = 0; i < 4; i++)
+                *by_windows++ = table[(y + i / 2) * conv->out_size[1] + x + i % 2];
+}
+
 /* Columns of the image that windows meet. */
 static int64_t met(const fc_columns* c) {
     return fc_max(0, fc_min(c->size[1], c->width - c->before[1]));

@@ -59,6 +59,46 @@ fc_status fc_conv2d_direct_forward(const fc_conv2d* conv, fc_dtype dtype, const 
     return status;
 }
 
+/* The same for the maxima of its windows. Rows and columns that are part of none are left out. */
+static fc_taps_problem pooled_problem(const fc_conv2d* conv, fc_dtype dtype,
+                                      fc_axis_memory memory) {
+    fc_taps_problem problem = forward_problem(conv, dtype, memory);
+    const int64_t rows = conv->out_size[0] / 2, cols = conv->out_size[1] / 2;
+    problem.pooled = 1;
+    problem.output_strides = fc_image_strides(conv->out_channels, rows, cols, 0);
+    problem.out_rows = 2 * rows;
+    problem.out_cols = 2 * cols;
+    return problem;
+}
+
+int fc_conv2d_direct_pooled_can(const fc_conv2d* conv, fc_dtype dtype) {
+    fc_axis_memory memory;
+    if (fc_axis_reserve(conv, &memory) != FC_OK || fc_channels_last(conv) ||
+        conv->out_size[0] < 2 || conv->out_size[1] < 2 || fc_depthwise_can(conv, dtype, 0))
+        return 0;
+    const fc_taps_problem problem = pooled_problem(conv, dtype, memory);
+    return fc_plan_taps(&problem).col_blocks == 1;
+}
+
+fc_status fc_conv2d_direct_pooled_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
+                                          const void* weight, const void* bias, int relu,
+                                          const fc_conv2d_maxima* result) {
+    fc_axis_memory memory;
+    const fc_status reserved = fc_axis_reserve(conv, &memory);
+    if (reserved != FC_OK) return reserved;
+    if (!fc_conv2d_direct_pooled_can(conv, dtype)) return FC_ERROR_ARGUMENT;
+    fc_taps_problem problem = pooled_problem(conv, dtype, memory);
+    problem.source = input;
+    problem.weight = weight;
+    problem.bias = bias;
+    problem.relu = relu;
+    problem.output = result->maxima;
+    problem.places = result->places;
+    const fc_status status = fc_run_taps(&problem);
+    fc_workspace_trim();
+    return status;
+}
+
 typedef struct {
     int64_t first; /* input coordinate of the residue's first position */
     int64_t count; /* its positions */

@@ -42,7 +42,7 @@ typedef struct {
     fc_columns input, filter;
     int64_t window, room; /* room: of a plane's entries */
     size_t columns_bytes, scratch_bytes, end_bytes, count_bytes, offset_bytes, values_bytes;
-    int32_t *table, *places; /* of places: where their windows start; 0, 1, ... */
+    int32_t *table, *places; /* of places: where their windows start; 0, 1, ... or by windows */
     char* filters;
     const char *grads, *weight;
     char* grad_input;
@@ -155,16 +155,21 @@ fc_status fc_conv2d_pooled_grad_input(const fc_conv2d* conv, const fc_max_pool_g
     input_job job = plan_job(conv, pool, dtype);
     const int64_t filters = conv->out_channels, size = filters * job.window;
     char* shared =
-        fc_workspace(FC_SLOT_SHARED, 2 * job.end_bytes + (size_t)size * (size_t)job.input.element);
+        fc_workspace(FC_SLOT_SHARED, 3 * job.end_bytes + (size_t)size * (size_t)job.input.element);
     if (!shared) return FC_ERROR_MEMORY;
     job.table = (int32_t*)shared;
     job.places = (int32_t*)(shared + job.end_bytes);
-    job.filters = shared + 2 * job.end_bytes;
+    job.filters = shared + 3 * job.end_bytes;
     job.grads = grad_maxima;
     job.weight = weight;
     job.grad_input = grad_input;
     fc_columns_table(&job.input, conv, job.table);
     for (int64_t p = 0; p < pool->in_area; p++) job.places[p] = (int32_t)p;
+    if (pool->places) {
+        int32_t* by_windows = (int32_t*)(shared + 2 * job.end_bytes);
+        fc_columns_by_windows(conv, job.places, by_windows);
+        job.places = by_windows;
+    }
     fc_status status = fc_parallel_for(filters, (double)size, pack_filter, &job);
     const double work = (double)conv->batch * (double)(pool->out_area * size);
     if (status == FC_OK) status = fc_parallel_for(conv->batch, work, run_image, &job);

@@ -50,4 +50,8 @@ void fc_columns_fold(const fc_columns* columns, const char* from, char* scratch,
 /* Where the window of each pixel of the output starts. */
 void fc_columns_table(const fc_columns* columns, const fc_conv2d* conv, int32_t* table);
 
+/* A table of the output's pixels in the order of windows of 2 x 2, and of the four pixels of each.
+ */
+void fc_columns_by_windows(const fc_conv2d* conv, const int32_t* table, int32_t* by_windows);
+
 #endif

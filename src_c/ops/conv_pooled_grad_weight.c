@@ -136,16 +136,21 @@ fc_status fc_conv2d_pooled_grad_weight(const fc_conv2d* conv, const fc_max_pool_
     const size_t table = fc_align((size_t)pool->in_area * sizeof(int32_t));
     const size_t biases = fc_align((size_t)(job.slices * conv->out_channels) * sizeof(double));
     char* shared =
-        fc_workspace(FC_SLOT_SHARED, table + biases + (size_t)job.slices * job.slice_bytes);
+        fc_workspace(FC_SLOT_SHARED, 2 * table + biases + (size_t)job.slices * job.slice_bytes);
     if (!shared) return FC_ERROR_MEMORY;
     job.table = (int32_t*)shared;
-    job.biases = (double*)(shared + table);
-    job.sums = shared + table + biases;
+    job.biases = (double*)(shared + 2 * table);
+    job.sums = shared + 2 * table + biases;
     job.image = input;
     job.grads = grad_maxima;
     job.grad_weight = grad_weight;
     job.grad_bias = grad_bias;
     fc_columns_table(&job.input, conv, job.table);
+    if (pool->places) {
+        int32_t* by_windows = (int32_t*)(shared + table);
+        fc_columns_by_windows(conv, job.table, by_windows);
+        job.table = by_windows;
+    }
     const double size = (double)conv->out_channels * (double)job.window;
     fc_status status = fc_parallel_for(
         job.slices, (double)conv->batch * (double)pool->out_area * size, run_slice, &job);

@@ -28,6 +28,11 @@ typedef struct {
     char* packed;
 } taps_job;
 
+/* Windows are not cut. */
+static int64_t whole_windows(const fc_taps_problem* p, int64_t count) {
+    return p->pooled ? count + count % 2 : count;
+}
+
 static double total_work(const fc_taps_problem* p) {
     return (double)p->batch * p->groups * p->results * p->out_rows * p->out_cols *
            ((double)p->reduced * p->vertical.taps * p->horizontal.taps + 4);
@@ -47,9 +52,10 @@ static void share_among_threads(const fc_taps_problem* p, fc_taps_plan* plan) {
            plan->images * plan->rows * plan->cols > LEAST_PIXELS)
         plan->images = fc_ceil_div(plan->images, 2);
     others *= fc_ceil_div(p->batch, plan->images);
-    while (plan->rows > 1 && fc_ceil_div(p->out_rows, plan->rows) * others < wanted &&
+    while (plan->rows > whole_windows(p, 1) &&
+           fc_ceil_div(p->out_rows, plan->rows) * others < wanted &&
            plan->rows * plan->cols > LEAST_PIXELS)
-        plan->rows = fc_ceil_div(plan->rows, 2);
+        plan->rows = whole_windows(p, fc_ceil_div(plan->rows, 2));
     others *= fc_ceil_div(p->out_rows, plan->rows);
     /* every part fills the planes again: of a block or two, no more parts than have a thread */
     const int64_t parts = fc_ceil_div(others < threads ? threads : wanted, others);
@@ -67,7 +73,7 @@ static int writes_output(const fc_taps_problem* p, const fc_taps_plan* plan) {
     const fc_strides* to = &p->output_strides;
     const int64_t lanes = fc_kernels_for(p->dtype)->lanes;
     const int64_t last = p->out_rows - (plan->row_blocks - 1) * plan->rows;
-    return to->col_stride == 1 && to->row_stride == p->out_cols &&
+    return !p->pooled && to->col_stride == 1 && to->row_stride == p->out_cols &&
            plan->layout.cols == p->out_cols && plan->runs == plan->images &&
            plan->rows * p->out_cols % lanes == 0 && last * p->out_cols % lanes == 0;
 }
@@ -103,7 +109,7 @@ fc_taps_plan fc_plan_taps(const fc_taps_problem* p) {
     const int64_t lines = PLANE_BYTES / (plan.chunk * v->phases * h->phases * width * element);
     int64_t rows = fc_min(lines - v->max_shift, TILE_BYTES / (kept * width * element));
     rows = fc_max(1, fc_min(fc_min(rows, PIXELS / width), p->out_rows));
-    plan.rows = fc_ceil_div(p->out_rows, fc_ceil_div(p->out_rows, rows));
+    plan.rows = whole_windows(p, fc_ceil_div(p->out_rows, fc_ceil_div(p->out_rows, rows)));
     plan.images = 1;
     if (plan.rows == p->out_rows && plan.cols == p->out_cols) {
         const int64_t image_lines = p->out_rows + v->max_shift;
@@ -255,14 +261,36 @@ static void fill(const taps_job* job, const taps_block* b, int64_t first_channel
                    0, 64);
 }
 
-/* Where the pixels of the block's first image belong, for results from `start` on. */
+/* Where the pixels of the block's first image belong, for results from `start` on: elements. */
+static int64_t place_of(const fc_taps_problem* p, const taps_block* b, int64_t start) {
+    const fc_strides* to = &p->output_strides;
+    const int64_t side = p->pooled ? 2 : 1;
+    return b->first_image * to->batch_stride +
+           (b->group * p->results + start) * to->channel_stride +
+           b->first_row / side * to->row_stride + b->first_col / side * to->col_stride;
+}
+
 static char* output_of(const taps_job* job, const taps_block* b, int64_t start) {
     const fc_taps_problem* p = job->problem;
-    const fc_strides* to = &p->output_strides;
-    const int64_t at = b->first_image * to->batch_stride +
-                       (b->group * p->results + start) * to->channel_stride +
-                       b->first_row * to->row_stride + b->first_col * to->col_stride;
-    return p->output + at * (int64_t)fc_dtype_size(p->dtype);
+    return p->output + place_of(p, b, start) * (int64_t)fc_dtype_size(p->dtype);
+}
+
+static void store_maxima(const taps_job* job, const taps_block* b, int64_t start, int64_t channels,
+                         const char* tile) {
+    const fc_taps_problem* p = job->problem;
+    const fc_taps_plan* plan = &job->plan;
+    const int64_t element = (int64_t)fc_dtype_size(p->dtype);
+    const fc_windows windows = {.channels = channels,
+                                .rows = b->rows / 2,
+                                .cols = b->cols / 2,
+                                .tile_stride = plan->tile_stride,
+                                .tile_cols = plan->layout.cols,
+                                .channel_stride = p->output_strides.channel_stride};
+    for (int64_t i = 0; i < b->images; i++) {
+        const int64_t at = place_of(p, b, start) + i * p->output_strides.batch_stride;
+        job->kernels->window_maxima(&windows, tile + i * plan->run_stride * element,
+                                    p->output + at * element, p->places ? p->places + at : NULL);
+    }
 }
 
 static void store(const taps_job* job, const taps_block* b, int64_t start, int64_t channels,
@@ -346,7 +374,10 @@ static fc_status run_block(void* context, int64_t index) {
                 sums = (taps_sums){output_of(job, &b, start), p->output_strides.channel_stride,
                                    p->output_strides.batch_stride};
             multiply(job, &b, t, c, planes, &sums);
-            if (c + plan->chunk >= p->reduced && !plan->writes_output)
+            if (c + plan->chunk < p->reduced || plan->writes_output) continue;
+            if (p->pooled)
+                store_maxima(job, &b, start, rows, sums.data);
+            else
                 store(job, &b, start, rows, sums.data);
         }
     }

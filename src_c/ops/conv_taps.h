@@ -17,7 +17,10 @@ typedef struct {
     int64_t source_height, source_width;
     int64_t first_row, first_column; /* source coordinate of phase 0 at output (0, 0) */
 
+    int pooled; /* the output is the maxima of windows of 2 x 2: rows and columns are even, and
+                   columns are one block */
     char* output;
+    uint8_t* places; /* of the maxima, as they lie in the output, or NULL */
     fc_strides output_strides;
     int64_t out_rows, out_cols;
 
