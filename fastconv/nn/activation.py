@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, cast
 from fastconv import ops
 from fastconv.nn.module import Array, Module
 from fastconv.ops.activation import relu_backward_in_place
+from fastconv.ops.conv_pooled import PooledOutput
 
 
 class Activation(Module):
@@ -53,8 +54,11 @@ class ReLU(Activation):
     function = "relu"
     keeps_output = True
 
-    def adopt(self, output: Array) -> None:
-        """Take an `output` that the layer before has clipped already for this layer's own."""
+    def adopt(self, output: Array | PooledOutput) -> None:
+        """Take an `output` that the layer before has clipped already for this layer's own.
+
+        Of a PooledOutput it is known in those places alone that a gradient will come from.
+        """
         self._save(output)
 
     def backward_in_place(self, grad_output: Array) -> Array:

@@ -24,11 +24,13 @@ class Sequential(Module):
     Neighbours work together: a Conv2d or Linear clips its sums for the ReLU after it on their way
     to memory, a MaxPool2d after a ReLU finds the gradient of both from its maxima, a ReLU overwrites
     a gradient that is nobody else's, and a Conv2d before a MaxPool2d (or a ReLU and one) takes the
-    gradients of the maxima as they are, where images are small. Results are the same bits as those
-    of the layers one by one, but for the last: its gradients are sums in another order, without
-    their zeros. (Layers of these very classes; a subclass may do something else.) Every layer keeps
-    what its own backward takes all the same, so that layers may be called one by one, forward or
-    backward.
+    gradients of the maxima as they are, where images are small; if windows are 2 x 2, it takes the
+    maxima itself, where "auto" takes "direct" for it. Results are the same bits as those of the
+    layers one by one, but for gradients summed from those of maxima: their order is another, and
+    they have no zeros. (Layers of these very classes; a subclass may do something else.) Every layer
+    keeps what its own backward takes all the same, so that layers may be called one by one, forward
+    or backward; only a ReLU whose Conv2d took the maxima itself is to be given what MaxPool2d's
+    backward returns, since it knows its output in no other place.
 
     >>> from fastconv import nn
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
@@ -55,6 +57,7 @@ class Sequential(Module):
         self._pooling = {i + 1 for i, (a, b) in kinds if a is ReLU and b is MaxPool2d}
         found = ((i + 1, i - (a is ReLU)) for i, (a, b) in kinds if b is MaxPool2d)
         self._convolved = {pool: i for pool, i in found if i >= 0 and type(layers[i]) is Conv2d}
+        self._pooled = {i: pool for pool, i in self._convolved.items()}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield ("0", first layer), ("1", second layer), ..."""
@@ -62,7 +65,16 @@ class Sequential(Module):
 
     def forward(self, input: Array) -> Array:
         """Apply every layer in turn."""
+        done = 0
         for position, layer in enumerate(self._layers):
+            if position < done:
+                continue
+            if position in self._pooled:
+                pool = self._pooled[position]
+                maxima = self._to_pool(position, pool, input)
+                if maxima is not None:
+                    input, done = maxima, pool + 1
+                    continue
             if position in self._clipping:
                 assert isinstance(layer, Conv2d | Linear)
                 input = layer.forward_relu(input)
@@ -72,6 +84,22 @@ class Sequential(Module):
             else:
                 input = layer(input)
         return input
+
+    def _to_pool(self, position: int, end: int, input: Array) -> Array | None:
+        """From a Conv2d to the maxima of a MaxPool2d at `end`; None: they take their turns."""
+        convolution, pool = self._layers[position], self._layers[end]
+        assert isinstance(convolution, Conv2d)
+        assert isinstance(pool, MaxPool2d)
+        between = self._layers[position + 1]
+        modes = convolution.training, between.training, pool.training
+        if not pool.is_two_by_two() or len(set(modes)) > 1:
+            return None
+        found = convolution.forward_pooled(input, isinstance(between, ReLU))
+        if found is None:
+            return None
+        if isinstance(between, ReLU):
+            between.adopt(found)
+        return pool.adopt(found)
 
     def _first(self, input_gradient: bool) -> int:
         """Where the way back ends: without `input_gradient`, at the first layer with parameters."""

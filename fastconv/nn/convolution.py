@@ -10,7 +10,12 @@ from fastconv.nn import initialization
 from fastconv.nn.arguments import pair, positive
 from fastconv.nn.module import Array, Module, Parameter
 from fastconv.nn.weight_cache import WeightCache
-from fastconv.ops.conv_pooled import Pooled, conv2d_pooled_backward
+from fastconv.ops.conv_pooled import (
+    Pooled,
+    PooledOutput,
+    conv2d_pooled,
+    conv2d_pooled_backward,
+)
 
 Padding = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | str
 
@@ -71,6 +76,17 @@ class Conv2d(Module):
     def forward_relu(self, input: Array) -> Array:
         """Return relu(forward(input)), clipped on its way to memory."""
         return self._convolve(input, "relu")
+
+    def forward_pooled(self, input: Array, relu: bool) -> PooledOutput | None:
+        """Return what MaxPool2d(2) makes of `forward` or `forward_relu`; None: take them in turn."""
+        options = self.stride, self.padding, self.dilation, self.groups
+        bias = self.bias.peek() if self.bias else None
+        found = conv2d_pooled(
+            input, self.weight.peek(), bias, *options, relu=relu, gradients=self.training
+        )
+        if found is not None:
+            self._save(input)
+        return found
 
     def _convolve(self, input: Array, activation: str | None) -> Array:
         options = self.stride, self.padding, self.dilation, self.groups

@@ -7,7 +7,7 @@ from typing import Any
 from fastconv import ops
 from fastconv.nn.arguments import pair
 from fastconv.nn.module import Array, Module
-from fastconv.ops.conv_pooled import Pooled
+from fastconv.ops.conv_pooled import Pooled, PooledOutput, flat_indices
 from fastconv.ops.pooling import max_pool2d_relu_backward
 
 Size = int | tuple[int, int]
@@ -50,15 +50,32 @@ class MaxPool2d(Module):
         self._save(indices, input.shape, output)
         return output
 
+    def is_two_by_two(self) -> bool:
+        """Tell whether windows are 2 x 2, side by side and nowhere padded."""
+        windows = self.kernel_size in (2, (2, 2)) and self.stride in (2, (2, 2))
+        return (
+            windows
+            and self.padding in (0, (0, 0))
+            and not self.ceil_mode
+            and (self.dilation in (1, (1, 1)))
+        )
+
+    def adopt(self, pooled: PooledOutput) -> Array:
+        """Take the maxima that a convolution has found already for this layer's own."""
+        self._save(pooled.places, pooled.shape, pooled.maxima)
+        return pooled.maxima
+
     def backward(self, grad_output: Array, input_gradient: bool = True) -> Array | None:
         """Send each gradient to the place its maximum came from."""
         indices, shape, _ = self._restore()
-        return ops.max_pool2d_backward(grad_output, indices, shape) if input_gradient else None
+        if not input_gradient:
+            return None
+        return ops.max_pool2d_backward(grad_output, flat_indices(indices, shape), shape)
 
     def backward_relu(self, grad_output: Array) -> Array:
         """As `backward`, and on through the ReLU whose output was this layer's input."""
         indices, shape, output = self._restore()
-        return max_pool2d_relu_backward(grad_output, output, indices, shape)
+        return max_pool2d_relu_backward(grad_output, output, flat_indices(indices, shape), shape)
 
     def hand_over(self, after_relu: bool) -> Pooled:
         """Leave this layer's backward, and that of a ReLU before it, to a convolution."""

@@ -1,35 +1,123 @@
-"""Gradients of a 2-D convolution whose output goes through max_pool2d, perhaps by way of relu.
+"""A 2-D convolution whose output goes through max_pool2d, perhaps by way of relu.
 
-Three of four elements of the convolution's own gradient are zero below windows of 2 x 2. For small
-images it is never made: each maximum adds its window of the input to the weight's gradient, and its
-filter to the input's (src_c/ops/conv_pooled.h).
+Forward, maxima are taken of each tile of sums while it is in cache, and the output is not written
+(src_c/kernels/pool_windows.inc). Backward, three of four elements of the convolution's own gradient
+are zero below windows of 2 x 2. For small images it is never made: each maximum adds its window of
+the input to the weight's gradient, and its filter to the input's (src_c/ops/conv_pooled.h).
 """
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastconv._core import conv_pooled as core
-from fastconv.ops.arrays import Array, as_floats, as_indices, empty, restore
-from fastconv.ops.conv import ConvGradients, conv2d_backward
-from fastconv.ops.conv_arguments import geometry_of
+from fastconv._core.runtime import get_num_threads
+from fastconv.ops.algorithms import autotune
+from fastconv.ops.algorithms.select import select
+from fastconv.ops.arrays import FLOAT32, FLOAT64, Array, as_floats, as_indices, empty, restore
+from fastconv.ops.conv import ISA, ConvGradients, conv2d_backward
+from fastconv.ops.conv_arguments import as_bias, geometry_of
 from fastconv.ops.geometry import Conv2dGeometry
 from fastconv.ops.pooling import max_pool2d_backward, max_pool2d_relu_backward
 
 
 class Pooled(NamedTuple):
-    """What max_pool2d made of a convolution's output: `maxima` where a relu came between them."""
+    """What max_pool2d made of a convolution's output: `maxima` where a relu came between them.
+
+    `indices` are max_pool2d's (int64) or the places of `conv2d_pooled` (uint8).
+    """
 
     indices: Array
     maxima: Array | None
 
 
+UINT8 = np.dtype(np.uint8)
+
+
+class PooledOutput(NamedTuple):
+    """What `conv2d_pooled` found: the maxima, and their places unless they were not wanted.
+
+    `places` (uint8) number the cells of each window, 0 to 3, row by row; `shape` is that of the
+    convolution's output, which does not exist.
+    """
+
+    maxima: Array
+    places: Array | None
+    shape: tuple[int, ...]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return the output as far as it is known: the maxima where they were, and zeros."""
+        assert self.places is not None
+        known = max_pool2d_backward(self.maxima, flat_indices(self.places, self.shape), self.shape)
+        return known if dtype is None else known.astype(dtype, copy=False)
+
+
+def flat_indices(places: Array, shape: tuple[int, ...]) -> Array:
+    """Return the indices that max_pool2d gives for an input of `shape`; such indices as they are."""
+    if places.dtype is not UINT8:
+        return places
+    width = shape[-1]
+    rows, cols = (2 * np.arange(n) for n in places.shape[-2:])
+    return places // 2 * np.int64(width) + places % 2 + (rows[:, None] * width + cols)
+
+
+def conv2d_pooled(
+    input: Any,
+    weight: Array,
+    bias: Array | None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    relu: bool,
+    gradients: bool,
+) -> PooledOutput | None:
+    """Return max_pool2d(conv2d(...), 2), or that of its relu; None where it is better done in steps.
+
+    The bits of those functions. None, and nothing computed: "auto" would not take "direct" for the
+    convolution, `input` is no array of float32 or float64, or the gradients, if there will be any,
+    are better made of images (then places cost more than they save).
+
+    Examples
+    --------
+    >>> x = np.arange(25.0).reshape(1, 1, 5, 5)
+    >>> found = conv2d_pooled(x, np.ones((1, 1, 2, 2)), None, relu=True, gradients=True)
+    >>> found.maxima[0, 0], found.places[0, 0]
+    (array([[36., 44.],
+           [76., 84.]]), array([[3, 3],
+           [3, 3]], dtype=uint8))
+    """
+    if type(input) is not np.ndarray or input.dtype not in (FLOAT32, FLOAT64):
+        return None
+    x = as_floats("input", input)
+    w = as_floats("weight", weight, x.dtype)
+    g = geometry_of(x.shape, w.shape, stride, padding, dilation, groups, "NCHW")
+    b = None if bias is None else as_bias(bias, g, x.dtype)
+    if g.empty:
+        return None
+    is_double = x.itemsize == 8
+    shape = *g.output_shape[:2], g.out_height // 2, g.out_width // 2
+    plan = select(g, x.dtype, "forward", "auto", ISA, get_num_threads(), autotune.table)
+    if plan.algorithm != "direct" or not core.can_forward(g.core, is_double):
+        return None
+    if gradients and not core.pays(g.core, shape[2] * shape[3], is_double):
+        return None
+    maxima = empty(shape, x.dtype)
+    places = empty(shape, UINT8) if gradients else None
+    core.forward(g.core, x, w, b, relu, maxima, places)
+    return PooledOutput(maxima, places, g.output_shape)
+
+
 def _by_images(
     g: Conv2dGeometry, grad: Array, x: Array, w: Array, pooled: Pooled, mask: tuple[bool, bool, bool]
 ) -> ConvGradients:  # fmt: skip
+    shape = g.output_shape
+    indices = flat_indices(pooled.indices, shape)
     if pooled.maxima is None:
-        gradient = max_pool2d_backward(grad, pooled.indices, g.output_shape)
+        gradient = max_pool2d_backward(grad, indices, shape)
     else:
-        shape = g.output_shape
-        gradient = max_pool2d_relu_backward(grad, pooled.maxima, pooled.indices, shape)
+        gradient = max_pool2d_relu_backward(grad, pooled.maxima, indices, shape)
     options = g.stride, g.padding, g.dilation, g.groups
     return conv2d_backward(gradient, x, w, *options, output_mask=mask)
 
@@ -37,7 +125,9 @@ def _by_images(
 def _by_maxima(
     g: Conv2dGeometry, grad: Array, x: Array, w: Array, pooled: Pooled, mask: tuple[bool, bool, bool]
 ) -> ConvGradients:  # fmt: skip
-    indices = as_indices("indices", pooled.indices)[1]
+    indices = pooled.indices
+    if indices.dtype is not UINT8:
+        indices = as_indices("indices", indices)[1]
     maxima = core.Maxima(g.core, grad.shape[2] * grad.shape[3], indices, pooled.maxima)
     grad_input = empty(g.input_shape, x.dtype) if mask[0] else None
     grad_weight = empty(g.weight_shape, x.dtype) if mask[1] else None
