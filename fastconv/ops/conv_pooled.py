@@ -154,7 +154,8 @@ def conv2d_pooled_backward(
 
     `grad_output` is the gradient of the pooling's output (N, K, PH, PW). The bounds of
     conv2d_backward hold; sums have another order, and where images are small a gradient of zero has
-    no part in them, not even against an infinite weight. IndexError: an index is outside its plane.
+    no part in the input's, not even against an infinite weight, and may have none in the weight's.
+    IndexError: an index is outside its plane.
 
     Examples
     --------

@@ -31,13 +31,16 @@ typedef struct {
     const void* value;
 } fc_scaled_rows;
 
+typedef int64_t (*fc_entries_kernel)(const fc_max_pool_gradient* pool, int64_t plane,
+                                     const void* grads, const int32_t* table, int32_t* offset,
+                                     void* values, double* sum);
+
 typedef struct {
-    int most; /* vectors of scaled_rows */
+    int most, few; /* vectors of scaled_rows; of rows whose zeros cost less than leaving them out */
     /* Entries of a plane of maxima, in order and without zeros: table[index] of each, or for places
      * table[4 * maximum + place], and its gradient, with room for whole vectors of all. Returns how
      * many, or -1: an index lies outside its plane. `sum` grows by the gradients. */
-    int64_t (*entries)(const fc_max_pool_gradient* pool, int64_t plane, const void* grads,
-                       const int32_t* table, int32_t* offset, void* values, double* sum);
+    fc_entries_kernel entries, all; /* all: with the zeros */
     /* Entries of several planes by place: those of place p end before end[p]. */
     void (*sort)(const fc_entry_lists* lists, int32_t* end, int32_t* offset, void* values);
     /* target[j] += sum over entries e of value[e] * rows[offset[e] + j] */

@@ -43,9 +43,11 @@ static int add_image(const weight_job* job, int64_t image, char* columns, char* 
     char* values = (char*)offset + job->offset_bytes;
     const int64_t vectors = job->window / lanes;
     const int64_t chunks = fc_ceil_div(vectors, kernels->pooled.most);
+    const fc_entries_kernel entries =
+        vectors <= kernels->pooled.few ? kernels->pooled.all : kernels->pooled.entries;
     for (int64_t k = 0; k < filters; k++, sums += job->row * e) {
-        const int64_t count = kernels->pooled.entries(job->pool, image * filters + k, job->grads,
-                                                      job->table, offset, values, biases + k);
+        const int64_t count = entries(job->pool, image * filters + k, job->grads, job->table,
+                                      offset, values, biases + k);
         if (count < 0) return 1;
         for (int64_t i = 0; i < chunks; i++) {
             const int64_t from = i * vectors / chunks * lanes;
