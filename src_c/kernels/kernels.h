@@ -237,14 +237,6 @@ typedef struct {
     double divisor;
 } fc_pool_rows;
 
-/* Windows of 2 x 2 in the rows of a tile, each channel's `tile_stride` from the next
- * (pool_windows.inc); maxima and places of a channel are `rows` times `cols`, without a gap, and
- * `channel_stride` from the next. Reads up to two vectors past the last row's end. */
-typedef struct {
-    int64_t channels, rows, cols;
-    int64_t tile_stride, tile_cols, channel_stride;
-} fc_windows;
-
 /* Where the taps of a window meet: the sum or the maximum of a tile, and the places. */
 typedef void (*fc_pool_kernel)(const fc_pool_taps* taps, const void* planes, void* tile,
                                void* places);
@@ -362,9 +354,9 @@ typedef struct {
                       void* output, int64_t* indices);
     void (*average_store)(const fc_pool_store* store, const void* tile, void* output);
     void (*pool_rows)(const fc_pool_rows* rows, const void* source, void* output, int64_t* indices);
-    /* places may be NULL */
-    void (*window_maxima)(const fc_windows* windows, const void* tile, void* maxima,
-                          uint8_t* places);
+    /* Maxima of windows of 2 x 2 in a tile's rows and columns; those of a channel lie without a
+     * gap. Reads up to two vectors past the last row's end. places may be NULL. */
+    void (*window_maxima)(const fc_store* store, const void* tile, void* maxima, uint8_t* places);
     void (*mean_planes)(int64_t planes, int64_t area, double divisor, const void* input,
                         void* output);
     void (*max_planes)(int64_t planes, int64_t area, const void* input, void* output,

@@ -71,13 +71,17 @@ static fc_taps_problem pooled_problem(const fc_conv2d* conv, fc_dtype dtype,
     return problem;
 }
 
-int fc_conv2d_direct_pooled_can(const fc_conv2d* conv, fc_dtype dtype) {
-    fc_axis_memory memory;
-    if (fc_axis_reserve(conv, &memory) != FC_OK || fc_channels_last(conv) ||
-        conv->out_size[0] < 2 || conv->out_size[1] < 2 || fc_depthwise_can(conv, dtype, 0))
+static int can_pool(const fc_conv2d* conv, fc_dtype dtype, fc_axis_memory memory) {
+    if (fc_channels_last(conv) || conv->out_size[0] < 2 || conv->out_size[1] < 2 ||
+        fc_depthwise_can(conv, dtype, 0))
         return 0;
     const fc_taps_problem problem = pooled_problem(conv, dtype, memory);
     return fc_plan_taps(&problem).col_blocks == 1;
+}
+
+int fc_conv2d_direct_pooled_can(const fc_conv2d* conv, fc_dtype dtype) {
+    fc_axis_memory memory;
+    return fc_axis_reserve(conv, &memory) == FC_OK && can_pool(conv, dtype, memory);
 }
 
 fc_status fc_conv2d_direct_pooled_forward(const fc_conv2d* conv, fc_dtype dtype, const void* input,
@@ -86,7 +90,7 @@ fc_status fc_conv2d_direct_pooled_forward(const fc_conv2d* conv, fc_dtype dtype,
     fc_axis_memory memory;
     const fc_status reserved = fc_axis_reserve(conv, &memory);
     if (reserved != FC_OK) return reserved;
-    if (!fc_conv2d_direct_pooled_can(conv, dtype)) return FC_ERROR_ARGUMENT;
+    if (!can_pool(conv, dtype, memory)) return FC_ERROR_ARGUMENT;
     fc_taps_problem problem = pooled_problem(conv, dtype, memory);
     problem.source = input;
     problem.weight = weight;

@@ -275,24 +275,6 @@ static char* output_of(const taps_job* job, const taps_block* b, int64_t start) 
     return p->output + place_of(p, b, start) * (int64_t)fc_dtype_size(p->dtype);
 }
 
-static void store_maxima(const taps_job* job, const taps_block* b, int64_t start, int64_t channels,
-                         const char* tile) {
-    const fc_taps_problem* p = job->problem;
-    const fc_taps_plan* plan = &job->plan;
-    const int64_t element = (int64_t)fc_dtype_size(p->dtype);
-    const fc_windows windows = {.channels = channels,
-                                .rows = b->rows / 2,
-                                .cols = b->cols / 2,
-                                .tile_stride = plan->tile_stride,
-                                .tile_cols = plan->layout.cols,
-                                .channel_stride = p->output_strides.channel_stride};
-    for (int64_t i = 0; i < b->images; i++) {
-        const int64_t at = place_of(p, b, start) + i * p->output_strides.batch_stride;
-        job->kernels->window_maxima(&windows, tile + i * plan->run_stride * element,
-                                    p->output + at * element, p->places ? p->places + at : NULL);
-    }
-}
-
 static void store(const taps_job* job, const taps_block* b, int64_t start, int64_t channels,
                   const char* tile) {
     const fc_taps_problem* p = job->problem;
@@ -306,9 +288,15 @@ static void store(const taps_job* job, const taps_block* b, int64_t start, int64
                             .channel_stride = to->channel_stride,
                             .row_stride = to->row_stride,
                             .col_stride = to->col_stride};
-    for (int64_t i = 0; i < b->images; i++)
-        job->kernels->store_tile(&shape, tile + i * job->plan.run_stride * element,
-                                 output_of(job, b, start) + i * to->batch_stride * element);
+    for (int64_t i = 0; i < b->images; i++) {
+        const int64_t at = place_of(p, b, start) + i * to->batch_stride;
+        const char* from = tile + i * job->plan.run_stride * element;
+        if (p->pooled)
+            job->kernels->window_maxima(&shape, from, p->output + at * element,
+                                        p->places ? p->places + at : NULL);
+        else
+            job->kernels->store_tile(&shape, from, p->output + at * element);
+    }
 }
 
 /* Sums of a register tile, where they are kept; steps in elements. */
@@ -375,10 +363,7 @@ static fc_status run_block(void* context, int64_t index) {
                                    p->output_strides.batch_stride};
             multiply(job, &b, t, c, planes, &sums);
             if (c + plan->chunk < p->reduced || plan->writes_output) continue;
-            if (p->pooled)
-                store_maxima(job, &b, start, rows, sums.data);
-            else
-                store(job, &b, start, rows, sums.data);
+            store(job, &b, start, rows, sums.data);
         }
     }
     return FC_OK;

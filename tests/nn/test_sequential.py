@@ -153,3 +153,28 @@ def test_subclasses_are_left_alone():
     x = np.ones((2, 3), np.float32)
     assert same_bits(model(x), 2 * plain(x))
     assert same_bits(model.backward(x), plain.backward(2 * x))
+
+
+def test_a_convolution_takes_the_maxima_itself():
+    x = np.random.default_rng(4).random((4, 1, 28, 28), np.float32)
+    model = nn.Sequential(nn.Conv2d(1, 20, 5, rng=0), nn.ReLU(), nn.MaxPool2d(2))
+    model(x)
+    places = model[2]._saved[0]
+    assert places.dtype == np.uint8
+    for change in ({"kernel_size": 3}, {"stride": 1}, {"padding": 1}, {"ceil_mode": True}):
+        other = copy.deepcopy(model)
+        vars(other[2]).update(change)
+        assert same_bits(other(x), forward_one_by_one(copy.deepcopy(other), x))
+        assert other[2]._saved[0].dtype == np.int64
+
+
+def test_layers_in_different_modes_take_turns():
+    x = np.random.default_rng(4).random((4, 1, 28, 28), np.float32)
+    model = nn.Sequential(nn.Conv2d(1, 20, 5, rng=0), nn.ReLU(), nn.MaxPool2d(2))
+    expected = model(x)
+    model[0].eval()
+    assert same_bits(model(x), expected)
+    gradient = model[1].backward(model[2].backward(np.ones_like(expected)))
+    assert gradient.shape == (4, 20, 24, 24)
+    with pytest.raises(RuntimeError, match="Conv2d"):
+        model[0].backward(gradient)
