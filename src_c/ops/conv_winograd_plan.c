@@ -6,7 +6,7 @@
  * tiles out. */
 enum {
     FEW_CHANNELS = 64,    /* all results */
-    EDGE_CHANNELS = 160,  /* those that meet 6 of 9 taps */
+    EDGE_CHANNELS = 192,  /* those that meet 6 of 9 taps */
     CORNER_CHANNELS = 320 /* or 4 */
 };
 

@@ -15,12 +15,12 @@ depend on its place in the batch. That is done only where the largest magnitudes
 finite and within a factor of 4, so that no image's results have the error of much larger ones.
 
 A result that meets padding sums few taps, but has the error of a whole tile. So 3x3 layers of 64 to
-319 channels have smaller tiles there, of two results down (from 160 channels on), or down and across,
+319 channels have smaller tiles there, of two results down (from 192 channels on), or down and across,
 with four of the six points, the same transformed weights and half the error.
 
 On normally distributed data the largest float32 error of millions of results is below 4e-7 * sum
-|x| |w| where `averages` says so; but with 16 to 31 channels a few of a million, corners of images
-that small tiles do not cover, come to 4.6e-7. `error_bound` holds for any data.
+|x| |w| where `averages` says so: fewer channels than FEWEST_CHANNELS, on small images most of all,
+have some at their corners that are above. `error_bound` holds for any data.
 """
 
 import math
@@ -53,11 +53,20 @@ LARGEST_ERROR = 4e-7
 #: phase with one tap. It falls with the root of the terms, and with the taps that an output meets:
 #: those at an edge have the error of their tile, but few taps, which the average over few pixels
 #: forgives them by a factor of EDGES. For 3x3 and 5x5 kernels with the padding that keeps the size
-#: this means some 60 and 16 channels (3x3 in tiles of 3x3: 16, too); stride 1 asks for
-#: FEWEST_CHANNELS with any padding. Small tiles at an image's borders err less than this says.
+#: this means some 60 and 16 channels (3x3 in tiles of 3x3: 16, too). Small tiles at an image's
+#: borders err less than this says.
 ERROR = {(4, 2): 95e-7, (3, 3): 100e-7, (4, 3): 200e-7, (3, 4): 240e-7, (2, 5): 225e-7}
 EDGES = 1.6
-FEWEST_CHANNELS = {(4, 2): 96, (3, 3): 16, (4, 3): 64, (3, 4): 32, (2, 5): 16}
+
+#: With stride 1 and any padding, so many channels: (results of an image, channels that they need),
+#: for the largest images first. The smaller an image, the more of its results lie at its corners.
+FEWEST_CHANNELS = {
+    (4, 2): ((0, 96),),
+    (3, 3): ((14 * 14, 16), (0, 28)),
+    (4, 3): ((0, 64),),
+    (3, 4): ((14 * 14, 32), (0, 48)),
+    (2, 5): ((28 * 28, 20), (14 * 14, 32), (0, 48)),
+}
 
 #: And at least so many where a product is rounded before it is added: without FMA.
 FEWEST_WITHOUT_FMA = 32
@@ -144,6 +153,13 @@ def _edge_pixels(geometry: Conv2dGeometry) -> int:
     return result
 
 
+def _fewest_channels(geometry: Conv2dGeometry, member: tuple[int, int], which: str) -> int:
+    g = geometry
+    area = g.out_height * g.out_width if which == "forward" else g.in_height * g.in_width
+    fewest = next(channels for results, channels in FEWEST_CHANNELS[member] if area >= results)
+    return fewest if HAS_FMA else max(fewest, FEWEST_WITHOUT_FMA)
+
+
 def averages(geometry: Conv2dGeometry, which: str) -> bool:
     """Tell whether enough terms are summed for float32 errors below LARGEST_ERROR."""
     g, taps = geometry, _taps(geometry)
@@ -155,8 +171,7 @@ def averages(geometry: Conv2dGeometry, which: str) -> bool:
         error = GRADIENT_ERROR[member] * (1.0 if HAS_FMA else GRADIENT_WITHOUT_FMA)
         return error * math.sqrt(pixels) <= LARGEST_ERROR * _edge_pixels(g)
     channels = (g.in_channels if which == "forward" else g.out_channels) // g.groups
-    fewest = max(FEWEST_CHANNELS[member], 0 if HAS_FMA else FEWEST_WITHOUT_FMA)
-    if tuple(g.stride) == (1, 1) and channels < fewest:
+    if tuple(g.stride) == (1, 1) and channels < _fewest_channels(g, member, which):
         return False
     phases = g.stride[0] * g.stride[1] if which == "forward" else 1
     whole = g.kernel_height * g.kernel_width if which == "forward" else taps * taps
