@@ -52,13 +52,9 @@ class MaxPool2d(Module):
 
     def is_two_by_two(self) -> bool:
         """Tell whether windows are 2 x 2, side by side and nowhere padded."""
-        windows = self.kernel_size in (2, (2, 2)) and self.stride in (2, (2, 2))
-        return (
-            windows
-            and self.padding in (0, (0, 0))
-            and not self.ceil_mode
-            and (self.dilation in (1, (1, 1)))
-        )
+        side_by_side = self.kernel_size in (2, (2, 2)) and self.stride in (2, (2, 2))
+        is_plain = self.padding in (0, (0, 0)) and self.dilation in (1, (1, 1))
+        return side_by_side and is_plain and not self.ceil_mode
 
     def adopt(self, pooled: PooledOutput) -> Array:
         """Take the maxima that a convolution has found already for this layer's own."""

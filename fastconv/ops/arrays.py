@@ -15,6 +15,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 FLOAT16 = np.dtype(np.float16)
 INT64 = np.dtype(np.int64)
+UINT8 = np.dtype(np.uint8)
 
 Array = NDArray[Any]
 

@@ -14,7 +14,16 @@ from fastconv._core import conv_pooled as core
 from fastconv._core.runtime import get_num_threads
 from fastconv.ops.algorithms import autotune
 from fastconv.ops.algorithms.select import select
-from fastconv.ops.arrays import FLOAT32, FLOAT64, Array, as_floats, as_indices, empty, restore
+from fastconv.ops.arrays import (
+    FLOAT32,
+    FLOAT64,
+    UINT8,
+    Array,
+    as_floats,
+    as_indices,
+    empty,
+    restore,
+)
 from fastconv.ops.conv import ISA, ConvGradients, conv2d_backward
 from fastconv.ops.conv_arguments import as_bias, geometry_of
 from fastconv.ops.geometry import Conv2dGeometry
@@ -29,9 +38,6 @@ class Pooled(NamedTuple):
 
     indices: Array
     maxima: Array | None
-
-
-UINT8 = np.dtype(np.uint8)
 
 
 class PooledOutput(NamedTuple):
