@@ -31,6 +31,9 @@ import numpy as np
 #: Algorithms with one exponent of the thread count.
 SHARED = ("implicit_gemm", "direct", "winograd")
 
+#: OpenBLAS' names of machines that have an instruction set and no more: im2col's products go by it.
+BLAS_CORES = {"avx2": "Haswell", "baseline": "Nehalem"}
+
 TARGET = Path(__file__).resolve().parent.parent / "fastconv/ops/algorithms/costs.py"
 
 #: input shape, weight shape, stride, padding
@@ -172,6 +175,8 @@ def main() -> None:
     for isa in arguments.only or usable:
         print(f"measuring {isa} ...", file=sys.stderr, flush=True)
         environment = os.environ | {"FASTCONV_ISA": isa}
+        if isa in BLAS_CORES:
+            environment |= {"OPENBLAS_CORETYPE": BLAS_CORES[isa]}
         command = [sys.executable, __file__, "--isa", isa, "--budget", str(arguments.budget)]
         output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
         costs[isa] = json.loads(output)
